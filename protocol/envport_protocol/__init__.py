@@ -1,0 +1,1 @@
+"""The wire protocol, BaseEnv and the server that hosts one."""

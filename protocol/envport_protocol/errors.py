@@ -1,0 +1,160 @@
+"""Every failure that can cross the wire, each a class with its status and code.
+
+    EnvportError                     anything this project raises on purpose
+    ├── ToolError                    the model's fault: it sees the text and goes on
+    └── WireError                    travels as the one error body, with an HTTP status
+        ├── InvalidRequestError      422  the message does not fit the protocol
+        ├── UnknownTaskError         404  no such split, index or task id
+        ├── UnknownRolloutError      404  never started here, or lost (outcome "lost")
+        ├── RolloutEndedError        410  ended or expired; its id stays spent
+        ├── IdConflictError          409  an id used again with other arguments
+        ├── BodyTooLargeError        413  request over the server's limit
+        ├── NotFoundError            404  no such path
+        ├── NotReadyError            503  still starting
+        ├── OverloadedError          503  no room for another rollout
+        ├── CallTimeoutError         504  the call's deadline passed
+        ├── EnvFailedError           500  the environment's own code raised
+        └── InfraError               500  this server failed; the environment is not to blame
+
+Server and client share these classes: the server raises one, `to_body` puts it on the wire, and the client raises
+the same class again by `error_from_body`. Packages above this one derive their own errors from `EnvportError`.
+A message says what was seen, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from envport_protocol.messages import ErrorBody, ErrorDetail, Outcome
+
+
+class EnvportError(Exception):
+    """Base of every error this project raises on purpose; its text is meant for a person."""
+
+
+class ToolError(EnvportError):
+    """Raised by a tool when the call was wrong: the model sees the text and the rollout goes on."""
+
+
+class WireError(EnvportError):
+    """A failure with a place in the protocol. Subclasses fix `status`, `code` and `outcome`."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "error"
+    outcome: ClassVar[Outcome] = Outcome.INFRA_ERROR
+
+    def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details or {}
+
+    def to_body(self) -> ErrorBody:
+        """The one error body. A failed call is never something to learn from, so `trainable` is false."""
+        return ErrorBody(
+            error=ErrorDetail(
+                code=self.code, message=self.message, outcome=self.outcome, trainable=False, details=self.details
+            )
+        )
+
+
+class InvalidRequestError(WireError):
+    """The message does not fit the protocol: unknown field, missing field, wrong type, not JSON."""
+
+    status = 422
+    code = "invalid_request"
+
+
+class NotFoundError(WireError):
+    """No such path on this server."""
+
+    status = 404
+    code = "not_found"
+
+
+class UnknownTaskError(WireError):
+    """No such split, index or task id in this environment."""
+
+    status = 404
+    code = "unknown_task"
+
+
+class UnknownRolloutError(WireError):
+    """This server does not hold the rollout: it was never started here, or a restart lost it."""
+
+    status = 404
+    code = "unknown_rollout"
+    outcome = Outcome.LOST
+
+
+class RolloutEndedError(WireError):
+    """The rollout was ended or expired; its id cannot be used again."""
+
+    status = 410
+    code = "rollout_ended"
+    outcome = Outcome.LOST
+
+
+class IdConflictError(WireError):
+    """A client-made id came again with other arguments."""
+
+    status = 409
+    code = "id_conflict"
+
+
+class BodyTooLargeError(WireError):
+    """The request body is over the server's limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class NotReadyError(WireError):
+    """The environment is still starting, or its start failed."""
+
+    status = 503
+    code = "not_ready"
+
+
+class OverloadedError(WireError):
+    """The server holds as many rollouts as it may."""
+
+    status = 503
+    code = "overloaded"
+    outcome = Outcome.OVERLOADED
+
+
+class CallTimeoutError(WireError):
+    """The call's deadline passed on the server; the call was stopped."""
+
+    status = 504
+    code = "timeout"
+    outcome = Outcome.TIMEOUT
+
+
+class EnvFailedError(WireError):
+    """The environment's own code raised something other than ToolError, or answered nonsense."""
+
+    status = 500
+    code = "env_error"
+    outcome = Outcome.ENV_ERROR
+
+
+class InfraError(WireError):
+    """The server itself failed."""
+
+    status = 500
+    code = "infra_error"
+
+
+_BY_CODE: dict[str, type[WireError]] = {cls.code: cls for cls in WireError.__subclasses__()}
+
+
+def error_from_body(status: int, body: ErrorBody) -> WireError:
+    """The exception that a server raised, from its answer. An unknown code becomes a plain `WireError`."""
+    cls = _BY_CODE.get(body.error.code)
+    if cls is None:
+        error = WireError(f"{body.error.message} (HTTP {status}, code {body.error.code!r})")
+    else:
+        error = cls(body.error.message)
+    error.details = body.error.details
+    return error

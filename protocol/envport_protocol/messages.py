@@ -1,0 +1,257 @@
+"""The messages of protocol 1.0, as they stand on the wire.
+
+Requests refuse unknown fields; answers are read tolerantly, so that a server may grow. One class per body; the HTTP
+path, the client's method and the command use the same verb. The ids in requests are made by the client.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PROTOCOL_VERSION = "1.0"
+
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+"""A client-made id: up to 128 of the characters A-Z a-z 0-9 . _ : -"""
+
+Score = Annotated[float, Field(allow_inf_nan=False)]
+"""A finite number. NaN and the infinities are refused at the edge."""
+
+
+class Outcome(StrEnum):
+    """How a call ended, and by that whose fault it was."""
+
+    OK = "ok"
+    TOOL_ERROR = "tool_error"
+    """The model's fault: unknown tool, arguments off, or the tool said no."""
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    ENV_ERROR = "env_error"
+    """The environment's own code raised."""
+    INFRA_ERROR = "infra_error"
+    """Machine, network or server; the environment is not to blame."""
+    LOST = "lost"
+    """The server does not hold the rollout any more."""
+    OVERLOADED = "overloaded"
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Message(_Answer):
+    """One chat message, as chat templates and the OpenAI API have them."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class ToolSpec(_Answer):
+    """A tool as the model sees it. `parameters` is a JSON Schema of type object."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+class RewardSpec(_Answer):
+    """A named part of the reward. The reward of a rollout is the sum of weight x score over scored components."""
+
+    name: str
+    weight: Score = 1.0
+    min: Score = 0.0
+    max: Score = 1.0
+    description: str = ""
+
+
+class Split(_Answer):
+    """A named set of tasks. `size` is None where the set is endless."""
+
+    name: str
+    size: int | None = None
+
+
+class Limits(_Answer):
+    """What the server allows. Times in seconds, sizes in bytes."""
+
+    max_rollouts: int = 1000
+    idle_timeout_s: float = 600.0
+    call_timeout_s: float = 60.0
+    max_body_bytes: int = 4 * 2**20
+
+
+class ProtocolRange(_Answer):
+    """The protocol versions that the server speaks, both ends included."""
+
+    min: str = PROTOCOL_VERSION
+    max: str = PROTOCOL_VERSION
+
+
+class Manifest(_Answer):
+    """`GET /v1/manifest`: what this environment is, and what it can do."""
+
+    name: str
+    version: str
+    summary: str = ""
+    licence: str | None = None
+    digest: str | None = None
+    """Content digest of the published bundle, `sha256:…`; None when served from a working folder."""
+    protocol: ProtocolRange = ProtocolRange()
+    capabilities: list[str] = []
+    tools: list[ToolSpec] = []
+    rewards: list[RewardSpec] = []
+    splits: list[Split] = []
+    limits: Limits = Limits()
+
+
+class Task(_Answer):
+    """A task as a trainer may see it: never with its ground truth."""
+
+    task_id: str
+    split: str
+    index: int
+    messages: list[Message]
+    metadata: dict[str, Any] = {}
+
+
+class TaskPage(_Answer):
+    """`GET /v1/tasks?split=&offset=&limit=`. `total` is None where the split is endless."""
+
+    tasks: list[Task]
+    total: int | None
+    offset: int
+
+
+class StartRolloutRequest(_Request):
+    """`POST /v1/start_rollout`. The task is named by `task_id`, by `split` and `index`, or given as `messages`."""
+
+    rollout_id: Id
+    task_id: str | None = None
+    split: str | None = None
+    index: Annotated[int, Field(ge=0)] | None = None
+    messages: list[Message] | None = None
+    ground_truth: Any = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_task(self) -> StartRolloutRequest:
+        ways = [self.task_id is not None, self.split is not None or self.index is not None, self.messages is not None]
+        if sum(ways) != 1 or (self.split is None) != (self.index is None):
+            raise ValueError("name the task in exactly one way: task_id, or split with index, or messages")
+        if self.ground_truth is not None and self.messages is None:
+            raise ValueError("ground_truth goes with messages only: the server knows that of its own tasks")
+        return self
+
+
+class StartRolloutAnswer(_Answer):
+    """The messages to begin with and the tools allowed in this rollout."""
+
+    rollout_id: str
+    task_id: str | None
+    messages: list[Message]
+    tools: list[ToolSpec]
+    idle_timeout_s: float
+    outcome: Outcome = Outcome.OK
+    trainable: bool = True
+
+
+class ListToolsRequest(_Request):
+    """`POST /v1/list_tools`: the environment's tools, or those of one rollout."""
+
+    rollout_id: Id | None = None
+
+
+class ListToolsAnswer(_Answer):
+    tools: list[ToolSpec]
+
+
+class RunToolRequest(_Request):
+    """`POST /v1/run_tool`. A repeat with the same `call_id` returns the stored answer; the tool runs once."""
+
+    rollout_id: Id
+    call_id: Id
+    tool_name: Annotated[str, Field(max_length=256)]
+    arguments: dict[str, Any] = {}
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+
+
+class TextContent(_Answer):
+    """A block of text for the model to read."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class RunToolAnswer(_Answer):
+    """What the tool said. `tool_error` is the model's own fault and trainable."""
+
+    content: list[TextContent]
+    outcome: Outcome = Outcome.OK
+    trainable: bool = True
+    rewards: dict[str, Score] = {}
+    """Step rewards by component, where the environment gives them."""
+    done: bool = False
+    """The environment says that the rollout is over."""
+
+    @property
+    def text(self) -> str:
+        """The text blocks, joined by newlines."""
+        return "\n".join(block.text for block in self.content)
+
+
+class ComputeRewardRequest(_Request):
+    """`POST /v1/compute_reward`, once per rollout. A repeat with the same arguments returns the stored answer."""
+
+    rollout_id: Id
+    completion: str | list[Message]
+    ground_truth: Any = None
+
+
+class RewardScore(_Answer):
+    """One component. `score` None means not scored: it counts neither for nor against."""
+
+    score: Score | None
+    weight: Score
+
+
+class ComputeRewardAnswer(_Answer):
+    """`reward` is the sum of weight x score over scored components; None when nothing was scored."""
+
+    reward: Score | None
+    rewards: dict[str, RewardScore]
+    metrics: dict[str, Score] = {}
+    outcome: Outcome = Outcome.OK
+    trainable: bool = True
+
+
+class EndRolloutRequest(_Request):
+    """`POST /v1/end_rollout`: frees the rollout's state. A repeat answers the same."""
+
+    rollout_id: Id
+
+
+class EndRolloutAnswer(_Answer):
+    rollout_id: str
+
+
+class ErrorDetail(_Answer):
+    code: str
+    message: str
+    outcome: Outcome
+    trainable: bool = False
+    details: dict[str, Any] = {}
+
+
+class ErrorBody(_Answer):
+    """The one body of every 4xx and 5xx."""
+
+    error: ErrorDetail

@@ -1,0 +1,1 @@
+"""Publish, find, pull and run environments."""

@@ -1,0 +1,1 @@
+"""Rollouts to weights: GRPO over any environment URL."""
