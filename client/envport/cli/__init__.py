@@ -1,1 +1,44 @@
-"""The `envport` command."""
+"""The `envport` command: one module per group of commands, and the boundary that turns errors into one line."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import typer
+
+from envport.cli import serve
+from envport.cli.boundary import exit_code_of
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="envport",
+    help="Environments for training language models by reinforcement learning, served over HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version of envport and exit.", is_eager=True),
+) -> None:
+    if version:
+        from importlib import metadata
+
+        typer.echo(f"envport {metadata.version('envport')}")
+        raise typer.Exit
+
+
+serve.register(app)
+for _name in ("hub", "run", "train", "eval"):
+    if importlib.util.find_spec(f"envport.cli.{_name}") is not None:
+        importlib.import_module(f"envport.cli.{_name}").register(app)
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    raise SystemExit(exit_code_of(app))
