@@ -15,8 +15,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from envport.cli.output import printable
 from envport_protocol.errors import EnvportError
+
+from envport.cli.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
