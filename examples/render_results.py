@@ -43,7 +43,7 @@ def render(folder: Path, root: Path) -> None:
     images = root / "docs/images"
     images.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / "curve.png", images / "curve.png")
-    (images / "terminal.svg").write_text(terminal_svg((folder / "demo.log").read_text("utf-8")), "utf-8")
+    (images / "terminal.svg").write_text(terminal_svg((folder / "demo.log").read_bytes().decode("utf-8")), "utf-8")
     readme = root / "README.md"
     readme.write_text(replace_block(readme.read_text("utf-8"), block(result, day, machine())), "utf-8")
 
