@@ -1,0 +1,125 @@
+"""A packed batch gives each row the logprobs and gradients it has when computed alone by transformers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from envport_trainer.attention import use_planned_attention
+from envport_trainer.packing import Row, pack
+from envport_trainer.policy import Policy
+from envport_trainer.types import Finish, Trajectory
+
+
+@pytest.fixture
+def model() -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=97,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config).float()
+
+
+def trajectory(group: int, prompt: Sequence[int], completion: Sequence[int], masked: Sequence[int] = ()) -> Trajectory:
+    mask = [False] * len(prompt) + [place not in masked for place in range(len(completion))]
+    return Trajectory(
+        env="http://env",
+        env_digest=None,
+        task_id=f"t{group}",
+        rollout_id=f"r{group}-{sum(completion)}",
+        group=group,
+        input_ids=[*prompt, *completion],
+        loss_mask=mask,
+        logprobs=[0.0] * len(mask),
+        prompt_length=len(prompt),
+        policy_version=0,
+        finish=Finish.STOP,
+        messages=[],
+        reward=0.0,
+    )
+
+
+def rows() -> list[Row]:
+    a, b = [5, 6, 7, 8, 9], [20, 21]
+    return [
+        Row(trajectory(0, a, [10, 11, 12]), 1.0),
+        Row(trajectory(0, a, [13, 14, 15, 16, 17, 18], masked=[2, 3]), -0.5),
+        Row(trajectory(0, a, [19]), 0.25),
+        Row(trajectory(1, b, [22, 23, 24, 25]), 2.0),
+        Row(trajectory(1, b, [26, 27]), -2.0),
+    ]
+
+
+def alone(model: PreTrainedModel, row: Row, temperature: float) -> torch.Tensor:
+    """Logprobs of the row's loss tokens by an ordinary forward with transformers' own attention."""
+    ids = torch.tensor([row.trajectory.input_ids])
+    logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float() / temperature
+    logprob = functional.log_softmax(logits, -1).gather(1, ids[0, 1:, None])[:, 0]
+    return logprob[torch.tensor(row.trajectory.loss_mask[1:])]
+
+
+@pytest.mark.parametrize("max_tokens", [10_000, 14, 1])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_packed_logprobs_and_gradients_equal_those_of_each_row_alone(
+    model: PreTrainedModel, max_tokens: int, temperature: float
+) -> None:
+    reference = copy.deepcopy(model)
+    expected = [alone(reference, row, temperature) for row in rows()]
+    loss = torch.stack([row.advantage * (x * x).sum() for row, x in zip(rows(), expected, strict=True)]).sum()
+    loss.backward()
+
+    use_planned_attention(model)
+    policy = Policy(model, "fp32")
+    got = []
+    for batch in pack(rows(), max_tokens):
+        logprob_N = policy.logprobs(batch, temperature)
+        (batch.advantage_N * logprob_N * logprob_N).sum().backward()
+        got.append(logprob_N.detach())
+
+    torch.testing.assert_close(torch.cat(got), torch.cat(expected).detach(), rtol=0, atol=2e-6)
+    for (name, left), right in zip(model.named_parameters(), reference.parameters(), strict=True):
+        assert left.grad is not None
+        assert right.grad is not None
+        error = (left.grad - right.grad).norm() / right.grad.norm()
+        assert error < 1e-5, f"{name}: relative gradient error {error:.1e}"
+
+
+def test_a_group_that_fits_is_packed_with_its_prompt_once() -> None:
+    (batch,) = pack(rows(), 10_000)
+    assert batch.input_ids.tolist() == [
+        [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27]
+    ]
+    assert batch.position_ids.tolist() == [
+        [0, 1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9, 10, 5, 0, 1, 2, 3, 4, 5, 2, 3]
+    ]
+    assert batch.target_N.tolist() == [10, 11, 12, 13, 14, 17, 18, 19, 22, 23, 24, 25, 26, 27]
+    assert batch.source_N.tolist() == [4, 5, 6, 4, 8, 11, 12, 4, 16, 17, 18, 19, 16, 21]
+
+
+def test_a_group_over_the_budget_is_split_and_its_prompt_repeated() -> None:
+    batches = pack(rows(), 14)
+    assert [batch.input_ids.tolist()[0] for batch in batches] == [
+        [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18],
+        [5, 6, 7, 8, 9, 19, 20, 21, 22, 23, 24, 25, 26, 27],
+    ]
+    assert [batch.target_N.tolist() for batch in batches] == [
+        [10, 11, 12, 13, 14, 17, 18],
+        [19, 22, 23, 24, 25, 26, 27],
+    ]
+
+
+def test_rows_of_one_group_must_share_their_prompt() -> None:
+    odd = [Row(trajectory(0, [1, 2], [3]), 1.0), Row(trajectory(0, [1, 4], [3]), 1.0)]
+    with pytest.raises(ValueError, match="differ in their prompt"):
+        pack(odd, 100)

@@ -1,0 +1,98 @@
+"""The policy under training: logprobs of the loss tokens of a packed batch.
+
+The language-model head runs at loss positions only, a chunk of tokens at a time, log-softmax in fp32; the full
+(tokens x vocabulary) logits never exist, and the backward pass computes each chunk again.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from envport_trainer.errors import ModelError
+from envport_trainer.packing import PackedBatch
+
+CHUNK_TOKENS = 512
+"""Loss positions a chunk: 512 x 49k fp32 logits are 100 MB; smaller chunks cost more kernel starts, larger more memory."""
+
+
+class Policy:
+    """A causal language model with fp32 weights whose matrix products run in `precision`."""
+
+    def __init__(self, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> None:
+        _refuse_unknown_heads(model)
+        self.model = model
+        self.precision = precision
+
+    def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
+        """fp32 logprobs (N,) of `batch.target_N` at `temperature`, with gradient."""
+        with self._autocast():
+            hidden: Tensor = self.model.base_model(
+                input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
+            ).last_hidden_state
+        head: Tensor = self.model.get_output_embeddings().weight
+        selected = hidden[0].index_select(0, batch.source_N)
+        low = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return target_logprobs(selected, head, batch.target_N, temperature, low)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def target_logprobs(hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    """fp32 log-softmax of `hidden @ head.T / temperature` at the targets, (N,). Matrix products run in `dtype`."""
+    out = _TargetLogprobs.apply(hidden_ND, head_VD, target_N, temperature, dtype)
+    assert isinstance(out, Tensor)
+    return out
+
+
+class _TargetLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, target: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+        low = head.to(dtype)
+        logprob = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+        lse = torch.empty_like(logprob)
+        for part in _chunks(hidden.shape[0]):
+            logits = functional.linear(hidden[part].to(dtype), low).float().div_(temperature)
+            lse[part] = logits.logsumexp(-1)
+            logprob[part] = logits.gather(1, target[part, None])[:, 0] - lse[part]
+        ctx.save_for_backward(hidden, head, target, lse)
+        ctx.temperature, ctx.dtype = temperature, dtype
+        return logprob
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        hidden, head, target, lse = ctx.saved_tensors
+        low = head.to(ctx.dtype)
+        d_hidden = torch.empty_like(hidden)
+        d_head = torch.zeros_like(head, dtype=torch.float32)
+        for part in _chunks(hidden.shape[0]):
+            h = hidden[part].to(ctx.dtype)
+            d_logits = functional.linear(h, low).float().div_(ctx.temperature).sub_(lse[part, None]).exp_()
+            scale = grad[part, None] / ctx.temperature
+            d_logits.mul_(-scale)
+            d_logits.scatter_add_(1, target[part, None], scale)
+            d_low = d_logits.to(ctx.dtype)
+            d_hidden[part] = (d_low @ low).to(hidden.dtype)
+            d_head += d_low.T @ h
+        return d_hidden, d_head.to(head.dtype), None, None, None
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(start, min(start + CHUNK_TOKENS, count)) for start in range(0, count, CHUNK_TOKENS)]
+
+
+def _refuse_unknown_heads(model: PreTrainedModel) -> None:
+    """Raise for models whose logits are more than hidden times head."""
+    head = model.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        raise ModelError(f"{type(model).__name__} has no plain language-model head; expected one weight and no bias")
+    for name in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+        if getattr(model.config, name, None) not in (None, 1.0):
+            raise ModelError(f"{type(model).__name__} scales its logits ({name}); that is not supported")
