@@ -1,0 +1,251 @@
+"""What a training run is told: a TOML file, overridden by flags.
+
+Top-level keys and one `[[env]]` table for each environment:
+
+    model = "models/smollm2-135m-instruct"
+    steps = 100
+
+    [[env]]
+    url = "http://127.0.0.1:8000"
+    weight = 1.0
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from envport_trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Count = Annotated[int, Field(ge=1)]
+
+_FREE_ON_RESUME = frozenset(
+    {
+        "output",
+        "steps",
+        "chat_template",
+        "device",
+        "micro_batch_tokens",
+        "vllm_memory",
+        "env_retries",
+        "env_timeout_s",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "eval_every",
+        "eval_tasks",
+        "eval_split",
+    }
+)
+
+
+def _none(value: object) -> object:
+    """TOML has no null: the text "none" stands for it."""
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
+class EnvSource(BaseModel):
+    """One environment to take tasks from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    """Where it is served."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share of the groups of a step, relative to the other environments."""
+    split: Annotated[str, Field(min_length=1)] = "train"
+    """Its tasks to train on."""
+
+
+class TrainConfig(BaseModel):
+    """A whole training run. Frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    envs: Annotated[tuple[EnvSource, ...], Field(min_length=1)]
+    """At least one; in TOML each is an `[[env]]` table, on the command line each is an `--env URL`."""
+    model: Annotated[str, Field(min_length=1)]
+    """A folder, a GGUF file, or a hub name."""
+    chat_template: Path | None = None
+    """A Jinja file in place of the tokenizer's own template, for models that have none."""
+    output: Path = Path("runs/train")
+    """Folder for checkpoints, metrics and the trained model; relative to where the command runs."""
+
+    steps: _Count = 100
+    """Weight updates. Small models show a clear gain within 20 to 100."""
+    prompts_per_step: _Count = 8
+    """Groups in a step. 8 groups of 8 are the 64 rollouts below which the gradient gets noisy."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Rollouts of one task; their mean is the baseline, and with fewer than 8 it is a poor one."""
+    max_refills: Annotated[int, Field(ge=0)] = 16
+    """Groups that a step may start beyond `prompts_per_step`, in place of groups whose rewards are all equal."""
+
+    max_new_tokens: _Count = 256
+    """Tokens of one turn of the model. Longer turns cost time in proportion."""
+    max_turns: _Count = 8
+    """Turns of the model in one rollout; tools are called between them."""
+    max_tokens: _Count = 2048
+    """Tokens of a whole rollout: prompt, turns and tool text. Bounds memory."""
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Of sampling and of the loss alike. 1 samples the policy that is trained."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-6
+    """Peak learning rate. The usual one for full fine-tuning of billions of weights; 135M bear 2e-5."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of linear rise to `lr`. Adam's first steps have no history."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Off: runs are too short for it to do anything but pull towards zero."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """A longer gradient is scaled down to this: one odd batch must not undo the run."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """AdamW's own defaults."""
+
+    loss: Literal["clip", "cispo", "dppo"] = "clip"
+    """Policy term: PPO's clip with separate bounds (DAPO), CISPO's capped weight, or DPPO's probability mask."""
+    clip_low: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """The ratio is clipped below 1 - this."""
+    clip_high: Annotated[float, Field(ge=0)] = 0.28
+    """The ratio is clipped above 1 + this; higher than `clip_low`, so that rare tokens can rise (DAPO)."""
+    tis_cap: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none)] = 2.0
+    """Cap of the trainer-to-sampler ratio that corrects for their different numerics; "none" leaves it out."""
+    advantage: Literal["mean", "std"] = "mean"
+    """Reward minus the group's mean (Dr.GRPO), or also divided by its standard deviation (GRPO)."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of task order and sampling."""
+    sampler: Literal["transformers", "vllm"] = "transformers"
+    """vLLM is the quick one on a GPU and needs the extra `vllm`; transformers runs anywhere."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU where there is one."""
+    micro_batch_tokens: _Count = 4096
+    """Tokens of one forward and backward pass. Bounds memory; the gradient does not depend on it."""
+    vllm_memory: Annotated[float, Field(gt=0, le=0.95)] = 0.4
+    """Share of the GPU's memory for vLLM; the trainer needs the rest on the same device."""
+
+    env_retries: Annotated[int, Field(ge=0)] = 2
+    """Fresh starts of a rollout after the environment failed; then it is dropped, never scored 0."""
+    env_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds for one call to the environment."""
+
+    checkpoint_every: _Count = 10
+    """Steps between checkpoints; the last step always writes one."""
+    keep_checkpoints: _Count = 2
+    """Checkpoints kept. Each takes about three times the fp32 weights."""
+    eval_every: _Count | None = None
+    """Steps between evaluations on `eval_split`; without it none during training."""
+    eval_tasks: _Count = 64
+    """Tasks of each evaluation."""
+    eval_split: Annotated[str, Field(min_length=1)] = "eval"
+    """Its tasks are never trained on."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainConfig:
+        if self.max_new_tokens > self.max_tokens:
+            raise ValueError(
+                f"max_new_tokens is {self.max_new_tokens}, more than max_tokens ({self.max_tokens}), "
+                "which bounds the whole rollout; raise max_tokens or lower max_new_tokens"
+            )
+        if self.max_tokens > self.micro_batch_tokens:
+            raise ValueError(
+                f"a rollout of max_tokens ({self.max_tokens}) does not fit micro_batch_tokens "
+                f"({self.micro_batch_tokens}); raise micro_batch_tokens or lower max_tokens"
+            )
+        places = [(env.url.rstrip("/"), env.split) for env in self.envs]
+        if len(set(places)) < len(places):
+            raise ValueError("two [[env]] entries have the same url and split; give one of them both weights")
+        return self
+
+    @classmethod
+    def from_toml(cls, path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+        """The configuration in `path`, with `overrides` (by field name; None means not given) on top.
+
+        Raises:
+            ConfigError: the file is missing or no TOML, a key is unknown, or a value does not fit.
+        """
+        values = {} if path is None else _read_toml(path)
+        flags = {name: value for name, value in (overrides or {}).items() if value is not None}
+        try:
+            return cls.model_validate(values | flags)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, path, frozenset(flags))) from error
+
+    def resume_values(self) -> dict[str, Any]:
+        """What must not change when a run is resumed, as JSON values.
+
+        The URLs may change: a container comes back on another port.
+        """
+        values = self.model_dump(mode="json", exclude=set(_FREE_ON_RESUME))
+        for env in values["envs"]:
+            del env["url"]
+        return values
+
+    def fingerprint(self) -> str:
+        """Equal for two configurations where one run may be resumed under the other."""
+        text = json.dumps(self.resume_values(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, earlier: Mapping[str, Any]) -> list[str]:
+        """What keeps a run with `earlier` resume values from going on under this one; empty where nothing does."""
+        now = self.resume_values()
+        return [
+            f"{key} was {earlier.get(key)!r}, is now {now.get(key)!r}"
+            for key in sorted(now.keys() | earlier.keys())
+            if earlier.get(key) != now.get(key)
+        ]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file at {path}; check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    if "envs" in values:
+        raise ConfigError(f"{path}: unknown key 'envs'; each environment is an [[env]] table")
+    if "env" in values:
+        tables = values.pop("env")
+        values["envs"] = tables if isinstance(tables, list) else [tables]
+    return values
+
+
+def _explain(error: ValidationError, path: Path | None, flags: frozenset[str]) -> str:
+    """One line for each problem: where, what was seen, what to do."""
+    items = error.errors(include_url=False)
+    in_an_env = any(item["loc"][:1] == ("envs",) and len(item["loc"]) > 1 for item in items)
+    return "\n".join(
+        _explain_one(item["type"], [str(part) for part in item["loc"]], item["msg"], item.get("input"), path, flags)
+        for item in items
+        if not (in_an_env and item["loc"] == ("envs",))  # pydantic counts a bad entry as a missing one too
+    )
+
+
+def _explain_one(
+    kind: str, place: list[str], message: str, seen: object, path: Path | None, flags: frozenset[str]
+) -> str:
+    in_env = bool(place) and place[0] == "envs"
+    source = f"{path}: " if path is not None and not (place and place[0] in flags) else ""
+    key = ".".join(["env", *place[1:]] if in_env else place)
+    if kind == "extra_forbidden":
+        names = EnvSource.model_fields if in_env else {**TrainConfig.model_fields, "env": None}
+        near = difflib.get_close_matches(place[-1], [name for name in names if name != "envs"], n=1, cutoff=0.5)
+        known = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(names))}"
+        return f"{source}unknown key {key!r}; {known}"
+    if kind == "missing" and place in (["envs"], ["model"]):
+        what = "an environment: an [[env]] table with its url, or --env URL"
+        return f"{source}needs {what}" if in_env else f"{source}needs a model: a line model = NAME, or --model NAME"
+    if not place:
+        return source + message.removeprefix("Value error, ")
+    return f"{source}{key} is {seen!r}: {message[0].lower()}{message[1:]}"

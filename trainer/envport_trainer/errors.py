@@ -1,0 +1,45 @@
+"""What can go wrong in training and evaluation, each class with its cause.
+
+    EnvportError
+    └── TrainerError                 anything the trainer raises on purpose
+        ├── ConfigError              the TOML file or a flag does not fit
+        ├── ModelError               a model folder or hub name that cannot be used
+        ├── SamplerError             the sampling engine is missing, failed or stopped
+        ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
+        ├── MetricsError             a metrics file cannot be read
+        └── ModelServerError         an OpenAI-compatible server that refused, failed or answered nonsense
+
+Failures of the environment keep the client's classes.
+"""
+
+from __future__ import annotations
+
+from envport_protocol.errors import EnvportError
+
+
+class TrainerError(EnvportError):
+    """Base of what the trainer raises on purpose."""
+
+
+class ConfigError(TrainerError, ValueError):
+    """The TOML file or a flag does not fit."""
+
+
+class ModelError(TrainerError):
+    """A model folder, file or hub name that cannot be used."""
+
+
+class SamplerError(TrainerError):
+    """The sampling engine is missing, failed, or was closed."""
+
+
+class CheckpointError(TrainerError):
+    """A checkpoint cannot be written, cannot be read, or belongs to another run."""
+
+
+class MetricsError(TrainerError):
+    """A metrics file is not what a run writes."""
+
+
+class ModelServerError(TrainerError):
+    """An OpenAI-compatible server could not be reached, refused the request, or answered nonsense."""

@@ -1,0 +1,244 @@
+"""A model by its folder, GGUF file or hub name: loaded as an fp32 module with its tokenizer, and saved as a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from envport_trainer.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_GGUF_KEYS = ("quantization_config", "_name_or_path", "_model_name_or_path")
+
+
+class LoadedModel(NamedTuple):
+    """A model and its tokenizer, which always has a chat template."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_policy(name: str, *, chat_template: Path | None = None, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """Load a folder, a folder or file with one GGUF, or a hub name; in evaluation mode, weights in `dtype`.
+
+    `chat_template` is a Jinja file that takes the place of the tokenizer's own template.
+
+    Raises:
+        ModelError: it is missing, incomplete, unreadable, has no chat template, or the hub cannot be reached.
+    """
+    source = _find(name)
+    tokenizer = load_tokenizer(name, chat_template=chat_template)
+    from transformers import AutoModelForCausalLM
+
+    with _explained(name, "model"):
+        model = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **source.arguments)
+        if source.gguf:
+            model = _unmarked(model)
+    model.eval()
+    return LoadedModel(model, tokenizer)
+
+
+def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of `name`, with a chat template and a pad token.
+
+    Raises:
+        ModelError: no tokenizer, no chat template, or the hub cannot be reached.
+    """
+    source = _find(name)
+    from transformers import AutoTokenizer
+
+    with _explained(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
+    if chat_template is not None:
+        tokenizer.chat_template = _read_template(chat_template)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"the tokenizer of {name} has no chat template, so messages cannot be turned into tokens; "
+            "give one with --chat-template FILE, or use an instruction-tuned model"
+        )
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {name} names no end-of-text token; set eos_token in tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def save_model(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write an ordinary model folder (safetensors, configuration, tokenizer, chat template).
+
+    Atomic: `folder` holds the earlier model or the whole new one. bf16 is what samplers read; the fp32 weights that
+    training needs are in the checkpoints.
+
+    Raises:
+        ModelError: the folder cannot be written, or holds something that is not a model.
+    """
+    if folder.exists() and not _is_replaceable(folder):
+        raise ModelError(f"{folder} exists and is not a model folder; choose another folder or move it away")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(model, tokenizer, temporary, dtype)
+            _swap_in(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(f"cannot write the model to {folder}: {error}; check the space and the rights") from error
+
+
+def export_gguf(gguf: Path, folder: Path) -> None:
+    """Turn one GGUF file into an ordinary model folder in bf16, which every engine reads.
+
+    Raises:
+        ModelError: the file is missing or unreadable, or the folder cannot be written.
+    """
+    loaded = load_policy(str(gguf))
+    save_model(loaded.model, loaded.tokenizer, folder)
+
+
+def stop_ids(loaded: LoadedModel) -> tuple[int, ...]:
+    """The token ids that end a turn: the tokenizer's end-of-text and those of the model's generation settings."""
+    generation: Any = loaded.model.generation_config
+    configured: int | list[int] | None = getattr(generation, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [] if configured is None else [configured]
+    return tuple(sorted({*ids, int(str(loaded.tokenizer.eos_token_id))}))
+
+
+class _Source(NamedTuple):
+    """Where transformers shall look: a folder or hub name, and the GGUF file within it."""
+
+    place: str
+    gguf: str | None
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        return {"gguf_file": self.gguf} if self.gguf else {}
+
+
+def _find(name: str) -> _Source:
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"{path} is a file but no .gguf; give a model folder, a GGUF file or a hub name")
+        return _Source(str(path.parent), path.name)
+    if path.is_dir():
+        return _find_in_folder(path)
+    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"no model at {name}: expected a folder with config.json, a .gguf file, or a hub name such as "
+            "HuggingFaceTB/SmolLM2-135M-Instruct"
+        )
+    return _Source(name, None)
+
+
+def _find_in_folder(folder: Path) -> _Source:
+    if (folder / "config.json").is_file():
+        if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+            raise ModelError(
+                f"{folder} has no tokenizer ({' or '.join(_TOKENIZER_FILES[:3])}); copy the model's own there"
+            )
+        return _Source(str(folder), None)
+    gguf = sorted(file.name for file in folder.glob("*.gguf"))
+    if len(gguf) == 1:
+        return _Source(str(folder), gguf[0])
+    if gguf:
+        raise ModelError(f"{folder} holds {len(gguf)} GGUF files; name one of them: {folder / gguf[0]}")
+    raise ModelError(f"{folder} has no config.json and no .gguf file, so it is no model folder")
+
+
+@contextmanager
+def _explained(name: str, part: str) -> Generator[None]:
+    """A boundary: what transformers raises on a folder or a hub it cannot read becomes one ModelError."""
+    try:
+        yield
+    except Exception as error:  # a foreign library meets a foreign file: it raises anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        if Path(name).expanduser().exists():
+            raise ModelError(f"cannot load the {part} at {name}: {reason}; is the download whole?") from error
+        raise ModelError(
+            f"cannot load the {part} of {name}: no such folder here, and the hub did not give it ({reason}); "
+            "check the name and the network, or give a local folder"
+        ) from error
+
+
+def _read_template(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the chat template {file}: {error}") from error
+    if not text.strip():
+        raise ModelError(f"the chat template {file} is empty")
+    return text
+
+
+def _unmarked(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model without the GGUF mark: transformers refuses to save a marked one though it is dequantized."""
+    values: dict[str, Any] = model.config.to_dict()
+    for key in _GGUF_KEYS:
+        values.pop(key, None)
+    config = type(model.config)(**values)
+    with torch.device("meta"):
+        plain = type(model)(config)
+    plain.load_state_dict(model.state_dict(), strict=True, assign=True)
+    for (name, theirs), (_, mine) in zip(model.named_buffers(), plain.named_buffers(), strict=True):
+        if mine.is_meta:
+            module, _, buffer = name.rpartition(".")
+            plain.get_submodule(module).register_buffer(buffer, theirs, persistent=False)
+    plain.tie_weights()
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _write(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype) -> None:
+    model.save_pretrained(folder, state_dict=_cast_weights(model, dtype))
+    tokenizer.save_pretrained(folder)
+    config = folder / "config.json"
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values["dtype"] = str(dtype).removeprefix("torch.")
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for file in folder.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+        file.chmod(0o644)
+    folder.chmod(0o755)
+
+
+def _cast_weights(model: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state in `dtype`; tied weights stay one tensor, so that they are written once."""
+    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
+    for key, tensor in model.state_dict().items():
+        place = tensor.data_ptr(), tensor.shape
+        if place not in cast:
+            cast[place] = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor
+        weights[key] = cast[place]
+    return weights
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / "config.json").is_file() or not any(folder.iterdir()))
+
+
+def _swap_in(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.rename(old / "model")
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
