@@ -1,0 +1,40 @@
+"""Why no answer came, in words that say what to check."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import httpx
+
+from envport.errors import TransportError
+from envport.retry import Retryable
+
+
+def why_unreachable(error: httpx.TransportError, url: str) -> Exception:
+    """What to raise for `error`: Retryable, or TransportError where another try cannot end otherwise."""
+    causes = _causes(error)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return _absent(url, f"the host name {httpx.URL(url).host!r} is not known; check the URL")
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return _absent(url, "connection refused: nothing listens there; check host and port, and that the server runs")
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return TransportError(url, f"no TLS connection ({error}); check http or https, and the certificate")
+    if isinstance(error, httpx.ConnectTimeout):
+        return _absent(url, "no connection in time; check host and port, and that nothing in between blocks it")
+    if isinstance(error, httpx.ConnectError):
+        return _absent(url, f"no connection ({error}); check host and port, and that the server runs")
+    return Retryable(TransportError(url, f"the connection dropped before the answer came ({error})"))
+
+
+def _absent(url: str, text: str) -> Retryable:
+    return Retryable(TransportError(url, text), is_absent=True)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and len(causes) < 10:
+        causes.append(cause)
+        cause = cause.__cause__
+    return causes
