@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet
 # An exact pin: a range makes pip weigh several builds of some gigabytes each.
 TORCH := torch==2.13.0
 EXTRAS := serve,hub,docker,train
+DOCKER_BUILD = docker build --build-arg ENV=extraction --build-arg "TORCH=$(TORCH)" \
+	$(if $(ENVPORT_BASE_IMAGE),--build-arg BASE_IMAGE=$(ENVPORT_BASE_IMAGE))
 
 .DEFAULT_GOAL := help
 .PHONY: help install dev check test demo images openapi clean
@@ -31,13 +33,14 @@ demo: install ## publish, pull, run, evaluate, train and evaluate again; results
 	$(BIN)/python examples/fetch_smollm2.py
 	$(BIN)/python examples/demo.py --out demo-out
 
-images: install ## the Docker images of the hub and the trainer
+images: install ## the Docker images of the environment `extraction`, the hub and the trainer
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
-	docker build --target hub --tag envport-hub .
-	docker build --target trainer --tag envport-trainer .
+	$(DOCKER_BUILD) --target environment --tag envport-extraction .
+	$(DOCKER_BUILD) --target hub --tag envport-hub .
+	$(DOCKER_BUILD) --target trainer --tag envport-trainer .
 
-openapi: dev ## write docs/openapi.json from the server's code
-	$(BIN)/python docs/write_openapi.py
+openapi: dev ## write docs/openapi.json and docs/errors.md from the code
+	$(BIN)/python docs/generate.py
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) dist build demo-out runs .cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,170 @@
+"""The docs name what there is: every error, endpoint, command, variable, word and dependency."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+from click import Command, Group
+from envport.cli import app
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PACKAGE_FOLDERS = ["protocol", "client", "registry", "trainer"]
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_openapi_is_what_the_server_says(generate: ModuleType):
+    assert page("openapi.json") == generate.openapi(), "run make openapi"
+
+
+def test_the_page_on_errors_is_what_the_code_says(generate: ModuleType):
+    assert page("errors.md") == generate.errors(), "run make openapi"
+
+
+def test_every_error_class_is_on_the_page_on_errors():
+    defined = {
+        node.name
+        for folder in PACKAGE_FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and not node.name.startswith("_")
+    }
+    assert defined <= set(re.findall(r"^\| `(\w+)` \|", page("errors.md"), re.MULTILINE))
+
+
+def test_every_endpoint_of_an_environment_is_in_the_protocol(generate: ModuleType):
+    paths: dict[str, Any] = generate.create_app(generate.BaseEnv()).openapi()["paths"]
+    served = {f"`{method.upper()} {path}`" for path, methods in paths.items() for method in methods}
+    assert served == set(re.findall(r"^\| (`(?:GET|POST) [^`]+`) \|", page("protocol.md"), re.MULTILINE))
+
+
+def test_every_endpoint_of_the_hub_is_on_its_page():
+    served: set[str] = set()
+    source = (ROOT / "registry/envport_registry/hub_server.py").read_text("utf-8")
+    for method, path in re.findall(r"@app\.(get|post|put|delete)\(\"([^\"]+)\"", source):
+        served.add(f"{method.upper()} {path}")
+    named = {text.split("?")[0] for text in re.findall(r"^\| `((?:GET|POST) [^`]+)` \|", page("hub.md"), re.MULTILINE)}
+    assert served == named
+
+
+def commands(command: Command, path: str = "envport") -> dict[str, Command]:
+    if isinstance(command, Group):
+        return {
+            name: leaf
+            for sub, child in command.commands.items()
+            for name, leaf in commands(child, f"{path} {sub}").items()
+        }
+    return {path: command}
+
+
+ALL_COMMANDS = commands(typer.main.get_command(app))
+
+
+def test_the_commands_are_those_of_the_page():
+    assert set(ALL_COMMANDS) == set(re.findall(r"^## `(envport [a-z ]+)`", page("command-line.md"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_every_option_of_a_command_is_on_the_page(name: str):
+    section = page("command-line.md").split(f"## `{name}`\n", 1)[1].split("\n## ", 1)[0]
+    options = {option for param in ALL_COMMANDS[name].params for option in param.opts if option.startswith("--")}
+    assert {option for option in options - {"--help"} if f"`{option}" not in section} == set()
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_the_help_of_every_command_has_an_example(name: str):
+    assert "Example" in (ALL_COMMANDS[name].help or "") + (ALL_COMMANDS[name].epilog or "")
+
+
+def test_every_environment_variable_is_on_the_page():
+    read = {
+        name
+        for path in (ROOT / "client/envport/cli").glob("*.py")
+        for name in re.findall(r"\bENVPORT_[A-Z_]+\b", path.read_text("utf-8"))
+    }
+    assert read == set(re.findall(r"^\| `(ENVPORT_[A-Z_]+)` \|", page("command-line.md"), re.MULTILINE))
+
+
+def test_the_glossary_has_the_five_words():
+    words = re.findall(r"^\| \*\*(\w+)\*\* \|", page("glossary.md"), re.MULTILINE)
+    assert words == ["task", "harness", "rollout", "reward", "trainer"]
+
+
+def test_every_dependency_has_its_decision():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = [
+        project["build-system"]["requires"],
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
+    names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for group in groups for requirement in group} - {"envport"}
+    decisions = "\n".join(path.read_text("utf-8") for path in (DOCS / "decisions").glob("*.md"))
+    assert {name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", decisions)} == set()
+
+
+def test_decisions_are_numbered_without_gaps_and_have_their_parts():
+    paths = sorted((DOCS / "decisions").glob("*.md"))
+    assert [path.name[:3] for path in paths] == [f"{number:03}" for number in range(1, len(paths) + 1)]
+    for path in paths:
+        text = path.read_text("utf-8")
+        assert text.startswith(f"# {path.name[:3]} "), path.name
+        assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Decision", "Cost"], path.name
+
+
+def links(path: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)]+)\)", path.read_text("utf-8"))
+    return [link for link in found if not link.startswith(("http://", "https://"))]
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_links_lead_somewhere(path: Path):
+    broken: list[str] = []
+    for link in links(path):
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target) if target else path
+        if not file.exists():
+            broken.append(link)
+        elif anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
+            if anchor not in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}:
+                broken.append(link)
+    assert broken == []
+
+
+def test_changelog_keeps_its_form():
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[0] == "[Unreleased]"
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+
+
+def test_contributing_fits_on_one_screen():
+    lines = (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 50
