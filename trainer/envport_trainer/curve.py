@@ -1,0 +1,90 @@
+"""The reward curve of a run as a PNG, from its metrics file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envport_trainer.errors import MetricsError
+from envport_trainer.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+_COMPONENT = "rewards/"
+
+
+def draw_curve(metrics: Path, image: Path, *, title: str = "Reward") -> None:
+    """Draw reward by step with a band of one standard error, the evaluations with their 95 % intervals, and components.
+
+    Atomic: `image` is the earlier picture or the whole new one.
+
+    Raises:
+        MetricsError: the file holds no step with a reward.
+    """
+    lines = read_metrics(metrics)
+    if not any(line.get("reward") is not None or line.get("eval/reward") is not None for line in lines):
+        raise MetricsError(f"{metrics} holds no reward yet, so there is nothing to draw")
+    # The object interface, not pyplot: no window system and no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = sorted({name for line in lines for name in line if name.startswith(_COMPONENT)})
+    figure = Figure(figsize=(8, 7 if names else 4), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(2 if names else 1, 1, sharex=True, squeeze=False)[:, 0]
+    _draw_reward(axes[0], lines, title)
+    if names:
+        _draw_components(axes[1], lines, names)
+    axes[-1].set_xlabel("step")
+    _save(canvas, image)
+
+
+def _draw_reward(axes: Axes, lines: Sequence[dict[str, Any]], title: str) -> None:
+    steps, rewards = _column(lines, "reward")
+    if steps:
+        axes.plot(steps, rewards, color="tab:blue", linewidth=1.5, label="training, mean of the step")
+        errors = {line["step"]: line.get("reward_se") or 0.0 for line in lines}
+        low = [reward - errors[step] for step, reward in zip(steps, rewards, strict=True)]
+        high = [reward + errors[step] for step, reward in zip(steps, rewards, strict=True)]
+        axes.fill_between(steps, low, high, color="tab:blue", alpha=0.2, linewidth=0)
+    steps, rewards = _column(lines, "eval/reward")
+    if steps:
+        widths = {line["step"]: line.get("eval/reward_ci95") or 0.0 for line in lines}
+        bars = [widths[step] for step in steps]
+        axes.errorbar(steps, rewards, yerr=bars, fmt="o", color="tab:orange", capsize=4, label="held out, 95 %")
+    axes.set_title(title)
+    axes.set_ylabel("reward")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+
+
+def _draw_components(axes: Axes, lines: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    for name in names:
+        steps, scores = _column(lines, name)
+        axes.plot(steps, scores, linewidth=1.2, label=name.removeprefix(_COMPONENT))
+    axes.set_ylabel("components")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+
+
+def _column(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    rows = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+    return [step for step, _ in rows], [value for _, value in rows]
+
+
+def _save(canvas: Any, image: Path) -> None:
+    image.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{image.name}.", suffix=".png", dir=image.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            canvas.print_png(file)
+        Path(name).chmod(0o644)
+        Path(name).replace(image)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
