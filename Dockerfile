@@ -1,0 +1,62 @@
+# One recipe, three images: environment (what plain BuildKit builds make, and `envport run`), hub, trainer.
+#
+# The build context holds a wheel of envport as dist/envport-*.whl, and for an environment its folder as envs/NAME:
+#     pip wheel --no-deps --wheel-dir dist . && docker build --build-arg ENV=extraction .
+# Any Debian or Ubuntu with python3 and python3-venv can be the base. Pin it: --build-arg BASE_IMAGE=python@sha256:...
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS base
+ENV PATH=/opt/envport/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN groupadd --gid 10001 envport \
+    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin envport \
+    && python3 -m venv /opt/envport
+COPY dist/envport-*.whl /opt/wheels/
+
+FROM base AS environment
+RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && /opt/envport/bin/pip install --no-cache-dir "${wheel}[serve]"
+# The folder's name under envs/.
+ARG ENV
+COPY envs/${ENV} /app/env
+# Installed for what it depends on; served from /app/env, whose content the digest names. pip builds in a copy.
+RUN if [ -f /app/env/pyproject.toml ]; then \
+        cp -r /app/env /tmp/env && /opt/envport/bin/pip install --no-cache-dir /tmp/env && rm -rf /tmp/env; \
+    fi
+WORKDIR /app/env
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["envport"]
+CMD ["serve", "/app/env", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM base AS hub
+RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && /opt/envport/bin/pip install --no-cache-dir "${wheel}[hub]" \
+    && install -d -o 10001 -g 10001 /var/lib/envport
+ENV ENVPORT_HOME=/var/lib/envport
+VOLUME /var/lib/envport
+USER 10001:10001
+EXPOSE 8800
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8800/readyz', timeout=4)"]
+ENTRYPOINT ["envport"]
+CMD ["hub", "serve", "--host", "0.0.0.0", "--port", "8800"]
+
+FROM base AS trainer
+# Which torch to take: a pin such as torch==2.13.0 saves pip from weighing builds of some gigabytes each.
+ARG TORCH=torch
+RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && /opt/envport/bin/pip install --no-cache-dir "${TORCH}" "${wheel}[train]" \
+    && install -d -o 10001 -g 10001 /work
+WORKDIR /work
+USER 10001:10001
+ENTRYPOINT ["envport"]
+CMD ["train", "--help"]
+
+FROM environment

@@ -1,0 +1,262 @@
+"""Runs as Docker containers, each with as few rights as a server of tasks needs.
+
+Covered: an environment's code that reads or writes this machine's files, sees its processes, gains rights, fills its
+memory, starts processes without end, or listens where others can reach it. The container has user 10001, no
+capability, no way to new privileges, a read-only root, a small /tmp that cannot execute, limits on memory, processes
+and CPU, and one port, published on the loopback address only.
+
+Not covered: it may talk to the network outwards, and shares the kernel.
+
+A container that ends by itself is started again at the same URL until the run is stopped.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import docker
+import docker.errors
+import requests.exceptions
+from docker.types import LogConfig
+from docker.utils import kwargs_from_env
+
+from envport_registry.runner.errors import (
+    EngineError,
+    NoEngineError,
+    PortTakenError,
+    RunExistsError,
+    StartFailedError,
+)
+from envport_registry.runner.image import ensure_image
+from envport_registry.runner.launch import Launch, Status, serve_arguments
+from envport_registry.runner.ports import LOOPBACK, choose_port, port_taken
+from envport_registry.runner.readiness import NotReadyYetError, probe, wait_until_ready
+from envport_registry.runner.state import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from envport_registry.runner.launch import OnProgress
+
+_USER = "10001:10001"
+_PORT_INSIDE = 8000
+_FOLDER_INSIDE = "/app/env"
+_TMP = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
+_STOP_TIMEOUT_S = 10
+_CALL_TIMEOUT_S = 60
+"""Of one call to the engine that does not stream."""
+_CONFLICT = 409
+_PORT_TRIES = 5
+_KEPT_LINES = 20
+
+
+class DockerRuntime:
+    """Runs environments in containers of the engine that the Docker settings of this user name."""
+
+    def __init__(self, base_image: str) -> None:
+        """
+        Raises:
+            NoEngineError: no engine answers.
+        """
+        self._base_image = base_image
+        self._client = connect_engine()
+
+    def start(self, launch: Launch, on_progress: OnProgress) -> Running:
+        with engine_boundary():
+            image = ensure_image(self._client, launch.bundle, self._base_image, on_progress)
+            on_progress(f"starting a container of {image}")
+            tries = 1 if launch.port else _PORT_TRIES
+            while True:
+                tries -= 1
+                try:
+                    return self._start_container(launch, image, choose_port(launch.port), on_progress)
+                except PortTakenError:
+                    # Somebody was faster; another free port may do.
+                    if not tries:
+                        raise
+
+    def status(self, run: Running) -> Status:
+        with engine_boundary():
+            try:
+                state = self._client.containers.get(run.container).status
+            except docker.errors.NotFound:
+                return Status.GONE
+        if state == "running":
+            return Status.READY if probe(run.url) is None else Status.NOT_READY
+        return Status.RESTARTING if state == "restarting" else Status.EXITED
+
+    def log_lines(self, run: Running, lines: int, *, follow: bool) -> Iterator[str]:
+        with engine_boundary():
+            try:
+                container = self._client.containers.get(run.container)
+            except docker.errors.NotFound:
+                return
+            if not follow:
+                yield from _last_lines(container, lines)
+                return
+            rest = b""
+            for chunk in container.logs(stream=True, follow=True, tail=lines):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in whole)
+
+    def stop(self, run: Running) -> None:
+        with engine_boundary():
+            self._remove(str(run.container))
+
+    def _start_container(self, launch: Launch, image: str, port: int, on_progress: OnProgress) -> Running:
+        container = self._create_container(launch, image, port)
+        run = Running(
+            run_id=launch.run_id,
+            ref=launch.ref,
+            digest=launch.bundle.digest,
+            runtime="docker",
+            url=f"http://{LOOPBACK}:{port}",
+            started_at=launch.started_at,
+            image=image,
+            container=container.id,
+        )
+        try:
+            container.start()
+            self._wait_until_ready(container, run, launch, on_progress)
+        except docker.errors.APIError as error:
+            self._remove(container.id)
+            if _is_about_the_port(error):
+                raise port_taken(port) from error
+            raise
+        except BaseException:
+            self._remove(container.id)
+            raise
+        return run
+
+    def _create_container(self, launch: Launch, image: str, port: int) -> Any:
+        try:
+            return self._client.containers.create(image, **self._settings(launch, port))
+        except docker.errors.APIError as error:
+            if error.status_code != _CONFLICT:
+                raise
+            raise RunExistsError(
+                f"this Docker engine has a container {_container_name(launch.run_id)!r} that is not among these runs "
+                "(another ENVPORT_HOME?): choose another --name"
+            ) from error
+
+    def _settings(self, launch: Launch, port: int) -> dict[str, Any]:
+        resources = launch.bundle.config.resources
+        memory = f"{resources.memory_mb}m"
+        cpus = min(resources.cpus, float(self._client.info()["NCPU"]))
+        return {
+            "command": serve_arguments(_FOLDER_INSIDE, "0.0.0.0", _PORT_INSIDE, launch),  # noqa: S104 (in the container)
+            "name": _container_name(launch.run_id),
+            "labels": {
+                "envport.run_id": launch.run_id,
+                "envport.ref": launch.ref,
+                "envport.digest": launch.bundle.digest,
+            },
+            "user": _USER,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "read_only": True,
+            "tmpfs": {"/tmp": _TMP},  # noqa: S108 (in the container)
+            "mem_limit": memory,
+            # Equal to the memory limit: no swap on top of it.
+            "memswap_limit": memory,
+            "pids_limit": resources.pids,
+            "nano_cpus": int(cpus * 1e9),
+            "init": True,
+            "ipc_mode": "private",
+            "ports": {f"{_PORT_INSIDE}/tcp": (LOOPBACK, port)},
+            "restart_policy": {"Name": "unless-stopped"},
+            "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "3"}),
+        }
+
+    def _wait_until_ready(self, container: Any, run: Running, launch: Launch, on_progress: OnProgress) -> None:
+        memory_mb = launch.bundle.config.resources.memory_mb
+
+        def ended() -> str | None:
+            container.reload()
+            return _how_ended(container.attrs, memory_mb)
+
+        try:
+            wait_until_ready(run.url, ended, launch.ready_timeout_s, on_progress)
+        except NotReadyYetError as error:
+            raise StartFailedError(
+                f"{launch.ref} did not start in Docker: {error}; the lines above are the end of its log; mend the "
+                "environment, or its [resources] and --option values, and run it again",
+                list(_last_lines(container, _KEPT_LINES)),
+            ) from error
+
+    def _remove(self, container: str) -> None:
+        try:
+            found = self._client.containers.get(container)
+            found.stop(timeout=_STOP_TIMEOUT_S)
+            found.remove(force=True, v=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            # Somebody else is removing it just now.
+            if error.status_code != _CONFLICT:
+                raise
+
+
+def connect_engine() -> Any:
+    """A client of the engine, after the engine answered.
+
+    Raises:
+        NoEngineError: it does not answer.
+    """
+    settings = kwargs_from_env()
+    address = settings.get("base_url") or "unix:///var/run/docker.sock"
+    try:
+        client = docker.DockerClient(timeout=_CALL_TIMEOUT_S, **settings)
+        client.ping()
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise NoEngineError(
+            f"no Docker engine reachable at {address} ({_root_cause(error)})",
+            "start Docker, let this user into its group, or run without it by --runtime process",
+        ) from error
+    return client
+
+
+@contextmanager
+def engine_boundary() -> Generator[None]:
+    """Turns the engine's refusals and its silence into errors of the runner."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise EngineError(f"the Docker engine refused: {error.explanation or error}") from error
+    except requests.exceptions.RequestException as error:
+        raise NoEngineError(
+            f"the Docker engine stopped answering ({_root_cause(error)})", "see that it runs, then try again"
+        ) from error
+
+
+def _root_cause(error: BaseException) -> str:
+    """`Permission denied` out of three layers of wrapping."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror.lower()
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
+
+
+def _container_name(run_id: str) -> str:
+    return f"envport-{run_id}"
+
+
+def _is_about_the_port(error: docker.errors.APIError) -> bool:
+    text = str(error.explanation or error)
+    return "port is already allocated" in text or "address already in use" in text
+
+
+def _how_ended(attrs: dict[str, Any], memory_mb: int) -> str | None:
+    state = attrs["State"]
+    if state["OOMKilled"]:
+        return f"needed more than the {memory_mb} MB of memory that [resources] allows"
+    if attrs["RestartCount"] or not state["Running"]:
+        return f"exited with status {state['ExitCode']}"
+    return None
+
+
+def _last_lines(container: Any, lines: int) -> Iterator[str]:
+    yield from container.logs(tail=lines).decode(errors="replace").splitlines()

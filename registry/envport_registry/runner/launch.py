@@ -1,0 +1,84 @@
+"""What both runtimes are told, and what both can do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from envport_registry.bundle import Bundle
+    from envport_registry.runner.state import Running
+
+    OnProgress = Callable[[str], None]
+    """Takes one line about what is being done now."""
+
+DEFAULT_BASE_IMAGE = "python:3.11-slim-bookworm"
+"""Small, has venv, and is public; any Debian or Ubuntu with python3 and python3-venv does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One run to be started."""
+
+    run_id: str
+    ref: str
+    bundle: Bundle
+    """What to serve, verified."""
+    port: int
+    """On the loopback address; 0 for a free one."""
+    folder: Path
+    """The run's own folder."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Arguments for the environment."""
+    ready_timeout_s: float = 120.0
+    """From the server's start to its first readiness."""
+    started_at: float = field(default_factory=time.time)
+
+
+class Status(StrEnum):
+    """How a run is now."""
+
+    READY = "ready"
+    NOT_READY = "not ready"
+    """It runs and does not answer on `/readyz` with 200."""
+    RESTARTING = "restarting"
+    """The container ended, and Docker starts it again."""
+    EXITED = "exited"
+    """It ended by itself, or was killed."""
+    GONE = "gone"
+    """Somebody else removed it."""
+    UNKNOWN = "unknown"
+    """The Docker engine does not answer."""
+
+
+class Runtime(Protocol):
+    """A way to run an environment on this machine."""
+
+    def start(self, launch: Launch, on_progress: OnProgress) -> Running:
+        """Starts the run and returns when it is ready. When it raises, nothing of the run is left."""
+        ...
+
+    def status(self, run: Running) -> Status:
+        """How the run is now, within seconds."""
+        ...
+
+    def log_lines(self, run: Running, lines: int, *, follow: bool) -> Iterator[str]:
+        """The last `lines` lines of the run's log; with `follow` then each new one until the run ends."""
+        ...
+
+    def stop(self, run: Running) -> None:
+        """Ends the run, by force when it does not end by itself; it is no error when it has ended."""
+        ...
+
+
+def serve_arguments(folder: str, host: str, port: int, launch: Launch) -> list[str]:
+    """The arguments of `envport` that serve the run's environment from `folder`."""
+    options = [f"--option={key}={orjson.dumps(value).decode()}" for key, value in launch.options.items()]
+    return ["serve", folder, "--host", host, "--port", str(port), "--digest", launch.bundle.digest, *options]
