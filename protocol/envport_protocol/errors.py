@@ -2,6 +2,9 @@
 
     EnvportError                     anything this project raises on purpose
     ├── ToolError                    the model's fault: it sees the text and goes on
+    ├── EnvDefinitionError           an environment's class says something that cannot be served
+    ├── ProjectError                 an environment's folder or its envport.toml is not right
+    ├── ServeError                   the server cannot start: port in use, address unknown
     └── WireError                    travels as the one error body, with an HTTP status
         ├── InvalidRequestError      422  the message does not fit the protocol
         ├── UnknownTaskError         404  no such split, index or task id
@@ -10,6 +13,7 @@
         ├── IdConflictError          409  an id used again with other arguments
         ├── BodyTooLargeError        413  request over the server's limit
         ├── NotFoundError            404  no such path
+        ├── MethodNotAllowedError    405  the path exists, but not for this method
         ├── NotReadyError            503  still starting
         ├── OverloadedError          503  no room for another rollout
         ├── CallTimeoutError         504  the call's deadline passed
@@ -34,6 +38,18 @@ class EnvportError(Exception):
 
 class ToolError(EnvportError):
     """Raised by a tool when the call was wrong: the model sees the text and the rollout goes on."""
+
+
+class EnvDefinitionError(EnvportError):
+    """An environment's class says something that cannot be served: a tool without a name, an unknown parameter."""
+
+
+class ProjectError(EnvportError):
+    """An environment's folder cannot be used: envport.toml is missing or wrong, or the entry point does not load."""
+
+
+class ServeError(EnvportError):
+    """The server cannot start: the port is in use, or the address is not of this machine."""
 
 
 class WireError(EnvportError):
@@ -69,6 +85,13 @@ class NotFoundError(WireError):
 
     status = 404
     code = "not_found"
+
+
+class MethodNotAllowedError(WireError):
+    """The path exists, but not for this HTTP method."""
+
+    status = 405
+    code = "method_not_allowed"
 
 
 class UnknownTaskError(WireError):

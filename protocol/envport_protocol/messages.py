@@ -113,6 +113,14 @@ class Manifest(_Answer):
     limits: Limits = Limits()
 
 
+class TasksRequest(_Request):
+    """The query of `GET /v1/tasks`."""
+
+    split: str
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
 class Task(_Answer):
     """A task as a trainer may see it: never with its ground truth."""
 

@@ -1,0 +1,104 @@
+"""Calling an author's methods: by the names they ask for, blocking ones in threads, their failures attributed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from envport_protocol.errors import EnvDefinitionError, EnvFailedError, EnvportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from concurrent.futures import Executor
+
+log = logging.getLogger("envport.protocol")
+
+thread_pool: ContextVar[Executor | None] = ContextVar("envport_thread_pool", default=None)
+"""Where blocking methods run; the event loop's own pool where none was set."""
+
+
+class NamedCall:
+    """A method whose signature was read once, to be called with those of the available values that it asks for.
+
+    Raises:
+        EnvDefinitionError: it asks for a value, without a default, that is not among `known`.
+    """
+
+    def __init__(self, function: Callable[..., Any], known: Collection[str]) -> None:
+        self.function = function
+        self.what: str = getattr(function, "__qualname__", type(function).__qualname__)
+        parameters = inspect.signature(function).parameters.values()
+        self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self._named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        self.takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        asked = {p.name: p.default is p.empty for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        self._required = {name for name, required in asked.items() if required}
+        unknown = [name for name, required in asked.items() if required and name not in known]
+        if unknown:
+            raise EnvDefinitionError(
+                f"{self.what} asks for {', '.join(map(repr, unknown))}, which the server does not have; "
+                f"it can give: {', '.join(sorted(known))}. Rename the parameter or give it a default"
+            )
+
+    def asks_for(self, name: str) -> bool:
+        """Whether `name` is one of its parameters, not only taken by `**kwargs`."""
+        return name in self._named or name in self._positional
+
+    def requires(self, name: str) -> bool:
+        """Whether it cannot be called without `name`."""
+        return name in self._required
+
+    async def __call__(self, available: Mapping[str, Any]) -> Any:
+        """Its answer. What it raises comes through `env_boundary`."""
+        args = [available[name] for name in self._positional if name in available]
+        if self.takes_rest:
+            kwargs = {name: value for name, value in available.items() if name not in self._positional}
+        else:
+            kwargs = {name: available[name] for name in self._named if name in available}
+        with env_boundary(self.what):
+            return await invoke(partial(self.function, *args, **kwargs) if args else self.function, kwargs)
+
+
+async def invoke(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    """The answer of `function(**kwargs)`: awaited when it is a coroutine function, else run in `thread_pool`.
+
+    A thread cannot be stopped: when this call is cancelled, a blocking function runs on to its end unheard.
+    """
+    if inspect.iscoroutinefunction(inspect.unwrap(function)):
+        return await function(**kwargs)
+    context = contextvars.copy_context()
+    work = partial(context.run, _without_stop_iteration, function, kwargs)
+    answer = await asyncio.get_running_loop().run_in_executor(thread_pool.get(), work)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    # A StopIteration cannot be put into an asyncio future (before Python 3.12 the waiter would wait for ever).
+    try:
+        return function(**kwargs)
+    except StopIteration as error:
+        raise RuntimeError(f"StopIteration left {function!r}") from error
+
+
+@contextmanager
+def env_boundary(what: str) -> Iterator[None]:
+    """Whatever the author's code raises becomes EnvFailedError; this project's own errors pass as they are.
+
+    The text of a stranger's exception may hold the ground truth, so the wire gets its type only, the log all of it.
+    """
+    try:
+        yield
+    except EnvportError:
+        raise
+    except (Exception, SystemExit) as error:
+        log.exception("%s failed", what)
+        raise EnvFailedError(
+            f"{what} raised {type(error).__name__}; the server's log has the traceback. "
+            "Fix the environment, then start a new rollout"
+        ) from error

@@ -1,0 +1,118 @@
+"""What an author of an environment writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envport_protocol.calling import env_boundary, invoke
+from envport_protocol.errors import ToolError, UnknownTaskError
+from envport_protocol.rewards import method_rewards
+from envport_protocol.tools import MethodTool, method_tools
+
+if TYPE_CHECKING:
+    from envport_protocol.messages import RewardSpec
+
+
+class BaseEnv:
+    """An environment: tasks, tools and a reward. Override what you need, sync or async, and serve it.
+
+    Every method is called with those of its values that its signature asks for by name, so an override lists only the
+    parameters it wants. Blocking methods run in a bounded pool of threads, and calls of different rollouts overlap:
+    keep a rollout's state under its `rollout_id`. No `__init__` of this class must run.
+
+    Raise ToolError from a tool when the model's call was wrong. Anything else that is raised counts as the
+    environment's fault, and nothing is learned from that rollout.
+    """
+
+    system_prompt: str = ""
+    """Put before the messages of a task that has no system message of its own. May be a method too."""
+
+    def list_tools(self, *args: Any, **kwargs: Any) -> Any:
+        """The tools: a list of ToolSpec or dicts. Asks for: rollout_id (then it is called once for each rollout).
+
+        By default the methods marked `@tool`.
+        """
+        return [bound.spec for bound in self._method_tools().values()]
+
+    async def run_tool(self, *args: Any, **kwargs: Any) -> Any:
+        """What a tool says: `run_tool(self, rollout_id, tool_name, **args)`. Text, ToolResult, or any JSON value.
+
+        By default calls the method marked `@tool`. The arguments fit the tool's schema when this is called.
+
+        Raises:
+            ToolError: the call was wrong; the model reads the text.
+        """
+        named = dict(zip(("rollout_id", "tool_name"), args, strict=False)) | kwargs
+        rollout_id, tool_name = named.pop("rollout_id"), named.pop("tool_name")
+        bound = self._method_tools().get(tool_name)
+        if bound is None:
+            raise ToolError(f"There is no tool {tool_name!r}.")
+        arguments = bound.typed(named)
+        if bound.takes_rollout_id:
+            arguments["rollout_id"] = rollout_id
+        return await invoke(bound.method, arguments)
+
+    async def compute_reward(self, *args: Any, **kwargs: Any) -> Any:
+        """The score of a rollout: a dict of component names to numbers (None: not scored), or one number.
+
+        Asks for any of: rollout_id, completion (the last assistant text), messages (the whole conversation as dicts),
+        ground_truth, task, metadata, seed. By default the methods marked `@reward`.
+        """
+        named = dict(zip(("completion", "ground_truth"), args, strict=False)) | kwargs
+        return {component.spec.name: await component.call(named) for component in method_rewards(self)}
+
+    def rewards(self) -> list[RewardSpec]:
+        """The components that `compute_reward` gives, with weight and range. By default those marked `@reward`."""
+        return [component.spec for component in method_rewards(self)]
+
+    def splits(self) -> list[str]:
+        """The names of the task sets. By default train and eval, as far as `tasks` knows them."""
+        return ["train", "eval"]
+
+    def tasks(self, *args: Any, **kwargs: Any) -> Any:
+        """The tasks of a split: `tasks(self, split)`, a sequence of EnvTask with a length and access by index.
+
+        Rows that are not EnvTask go through `dataset_preprocess`. Without this method a rollout is started by the
+        messages and the ground truth that the trainer brings.
+
+        Raises:
+            UnknownTaskError: no such split.
+        """
+        raise UnknownTaskError("this environment has no tasks of its own; start a rollout by messages and ground_truth")
+
+    def dataset_preprocess(self, *args: Any, **kwargs: Any) -> Any:
+        """A task from a row of a dataset: a dict with `prompt` or `messages`, and `ground_truth`. Default: the row."""
+        return args[0]
+
+    def start_rollout(self, *args: Any, **kwargs: Any) -> Any:
+        """Called when a rollout begins: `start_rollout(self, rollout_id, task)`. May ask for seed too.
+
+        None, or the messages to begin with instead of the task's.
+        """
+        return None
+
+    def end_rollout(self, *args: Any, **kwargs: Any) -> Any:
+        """Called once when a rollout ended or expired: `end_rollout(self, rollout_id)`. Free its state here."""
+        return None
+
+    def init_rollout(self, *args: Any, **kwargs: Any) -> Any:
+        """Called before `start_rollout` with `rollout_id` and the task's `init_args`."""
+        return None
+
+    def release_rollout(self, *args: Any, **kwargs: Any) -> Any:
+        """Called after `end_rollout` with `rollout_id`."""
+        return None
+
+    def _method_tools(self) -> dict[str, MethodTool]:
+        # Subclasses need not call super().__init__(), so the tools are found at first use.
+        found: dict[str, MethodTool] | None = vars(self).get("_envport_tools")
+        if found is None:
+            with env_boundary(f"@tool methods of {type(self).__name__}"):
+                found = method_tools(self)
+            vars(self)["_envport_tools"] = found
+        return found
+
+
+def overrides(env: BaseEnv, name: str) -> bool:
+    """Whether the author wrote this method or attribute."""
+    return name in vars(env) or getattr(type(env), name, None) is not getattr(BaseEnv, name, None)

@@ -1,0 +1,353 @@
+"""Rollouts and their calls, each call run exactly once. Knows nothing of HTTP.
+
+Ids are made by the client. A call's work runs in a task of its own, so a client that goes away does not stop it; the
+same call again joins it while it runs, and gets the stored outcome, error or not, once it is done. The deadline is
+kept here: at that moment the outcome is CallTimeoutError and the work is cancelled, whether or not it listens.
+An ended rollout frees its state and its answers; its id stays spent, as one of a bounded number of tombstones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from envport_protocol.errors import (
+    CallTimeoutError,
+    EnvFailedError,
+    IdConflictError,
+    InfraError,
+    InvalidRequestError,
+    OverloadedError,
+    RolloutEndedError,
+    UnknownRolloutError,
+    WireError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+log = logging.getLogger("envport.protocol")
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """How much a store may hold, and for how long."""
+
+    max_rollouts: int = 1000
+    idle_timeout_s: float = 600.0
+    end_timeout_s: float = 60.0
+    """Deadline of the author's code that frees a rollout."""
+    max_calls: int = 10_000
+    """Calls of one rollout; their answers are kept until it ends."""
+    max_tombstones: int = 100_000
+    """Ended ids that are remembered; the oldest are forgotten first."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call. The future's result is the answer or the error, never an exception, so that none goes unretrieved."""
+
+    fingerprint: bytes
+    outcome: asyncio.Future[bytes | WireError]
+    task: asyncio.Task[bytes]
+
+
+@dataclass(slots=True)
+class _Rollout(Generic[S]):
+    state: S
+    used_at: float
+    start: _Call | None = None
+    calls: dict[str, _Call] = field(default_factory=dict[str, _Call])
+    running: int = 0
+    end: asyncio.Future[WireError | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tombstone:
+    reason: str
+    start_fingerprint: bytes | None = None
+    """With `start_error`: the start that failed, to be answered again."""
+    start_error: WireError | None = None
+    end_error: WireError | None = None
+
+
+class RolloutStore(Generic[S]):
+    """All rollouts of one server. `free` is called with the state of each rollout that ended or expired."""
+
+    def __init__(
+        self,
+        free: Callable[[S], Awaitable[None]],
+        limits: StoreLimits = StoreLimits(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._free = free
+        self._limits = limits
+        self._clock = clock
+        self._live: dict[str, _Rollout[S]] = {}
+        self._ended: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        """How many rollouts are held now."""
+        return len(self._live)
+
+    async def start(
+        self,
+        rollout_id: str,
+        fingerprint: bytes,
+        new_state: Callable[[], S],
+        work: Callable[[S], Coroutine[object, object, bytes]],
+        timeout_s: float,
+    ) -> bytes:
+        """The answer of `work`, run once for this id.
+
+        A start that the client got wrong (a 4xx) leaves the id unspent; any other failure is kept and answered again.
+
+        Raises:
+            IdConflictError: the id was used with another fingerprint.
+            RolloutEndedError: the id is spent.
+            OverloadedError: no room.
+            WireError: what `work` raised, or CallTimeoutError.
+        """
+        gone = self._ended.get(rollout_id)
+        if gone is not None:
+            raise self._start_again(rollout_id, fingerprint, gone)
+        rollout = self._live.get(rollout_id)
+        if rollout is None:
+            if len(self._live) >= self._limits.max_rollouts:
+                raise OverloadedError(
+                    f"the server holds {len(self._live)} rollouts, the most it may; end some, or try again later",
+                    details={"rollouts": len(self._live), "max_rollouts": self._limits.max_rollouts},
+                )
+            rollout = _Rollout(new_state(), self._clock())
+            self._live[rollout_id] = rollout
+            rollout.start = self._launch(rollout, fingerprint, work, timeout_s, "start_rollout")
+            rollout.start.outcome.add_done_callback(lambda future: self._start_done(rollout_id, fingerprint, future))
+        call = rollout.start
+        if call is None or call.fingerprint != fingerprint:
+            raise IdConflictError(
+                f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
+            )
+        return await _answer(call)
+
+    async def call(
+        self,
+        rollout_id: str,
+        call_id: str,
+        fingerprint: bytes,
+        work: Callable[[S], Coroutine[object, object, bytes]],
+        timeout_s: float,
+    ) -> bytes:
+        """The answer of `work`, run once for this rollout and call id.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
+            IdConflictError: the call id was used with another fingerprint.
+            InvalidRequestError: more calls than one rollout may make.
+            WireError: what `work` raised, or CallTimeoutError.
+        """
+        rollout = self._find(rollout_id)
+        if rollout.start is not None and not rollout.start.outcome.done():
+            await _answer(rollout.start)
+            rollout = self._find(rollout_id)
+        call = rollout.calls.get(call_id)
+        if call is None:
+            if len(rollout.calls) >= self._limits.max_calls:
+                raise InvalidRequestError(
+                    f"the rollout {rollout_id!r} made {len(rollout.calls)} calls, the most it may; end it"
+                )
+            call = rollout.calls[call_id] = self._launch(rollout, fingerprint, work, timeout_s, f"call {call_id!r}")
+        elif call.fingerprint != fingerprint:
+            raise IdConflictError(
+                f"{call_id!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
+            )
+        return await _answer(call)
+
+    def state(self, rollout_id: str) -> S:
+        """The state of a rollout that is held.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
+        """
+        return self._find(rollout_id).state
+
+    async def end(self, rollout_id: str, reason: str = "ended") -> None:
+        """Stops the calls of a rollout and frees it. Again: the same outcome.
+
+        Raises:
+            UnknownRolloutError: it was never started here.
+            WireError: what the author's code for it raised; the rollout is freed all the same.
+        """
+        gone = self._ended.get(rollout_id)
+        if gone is None:
+            rollout = self._live.get(rollout_id)
+            if rollout is None:
+                raise _unknown(rollout_id)
+            if rollout.end is None:
+                rollout.end = asyncio.get_running_loop().create_future()
+                self._keep(asyncio.create_task(self._end(rollout_id, rollout, rollout.end, reason)))
+            error = await asyncio.shield(rollout.end)
+        else:
+            error = gone.end_error
+        if error is not None:
+            raise error
+
+    async def expire_idle(self) -> int:
+        """Ends the rollouts that nothing was asked of for the idle timeout; how many these were."""
+        latest = self._clock() - self._limits.idle_timeout_s
+        idle = [
+            rollout_id
+            for rollout_id, rollout in self._live.items()
+            if rollout.running == 0 and rollout.end is None and rollout.used_at <= latest
+        ]
+        await asyncio.gather(
+            *(self.end(rollout_id, "idle for too long") for rollout_id in idle), return_exceptions=True
+        )
+        return len(idle)
+
+    async def close(self) -> None:
+        """Ends every rollout."""
+        await asyncio.gather(
+            *(self.end(rollout_id, "closed") for rollout_id in list(self._live)), return_exceptions=True
+        )
+
+    def _find(self, rollout_id: str) -> _Rollout[S]:
+        rollout = self._live.get(rollout_id)
+        if rollout is None:
+            gone = self._ended.get(rollout_id)
+            raise _unknown(rollout_id) if gone is None else _ended(rollout_id, gone.reason)
+        if rollout.end is not None:
+            raise _ended(rollout_id, "ended")
+        return rollout
+
+    def _launch(
+        self,
+        rollout: _Rollout[S],
+        fingerprint: bytes,
+        work: Callable[[S], Coroutine[object, object, bytes]],
+        timeout_s: float,
+        what: str,
+    ) -> _Call:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[bytes | WireError] = loop.create_future()
+        task = loop.create_task(work(rollout.state))
+        call = _Call(fingerprint, outcome, task)
+        rollout.running += 1
+        rollout.used_at = self._clock()
+
+        def expire() -> None:
+            _settle(outcome, CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s"))
+            task.cancel()
+
+        timer = loop.call_later(timeout_s, expire)
+
+        def finish(done: asyncio.Task[bytes]) -> None:
+            timer.cancel()
+            rollout.running -= 1
+            rollout.used_at = self._clock()
+            _settle(outcome, _outcome(done, what))
+
+        task.add_done_callback(finish)
+        self._keep(task)
+        return call
+
+    def _start_done(self, rollout_id: str, fingerprint: bytes, outcome: asyncio.Future[bytes | WireError]) -> None:
+        error = outcome.result()
+        if isinstance(error, WireError) and self._live.get(rollout_id) is not None:
+            del self._live[rollout_id]
+            if error.status >= 500:
+                self._bury(rollout_id, _Tombstone("could not be started", fingerprint, error))
+
+    def _start_again(self, rollout_id: str, fingerprint: bytes, gone: _Tombstone) -> WireError:
+        if gone.start_error is None:
+            return _ended(rollout_id, gone.reason)
+        if gone.start_fingerprint != fingerprint:
+            return IdConflictError(
+                f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
+            )
+        return gone.start_error
+
+    async def _end(
+        self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
+    ) -> None:
+        for call in (rollout.start, *rollout.calls.values()):
+            if call is not None and not call.outcome.done():
+                _settle(call.outcome, _ended(rollout_id, reason))
+                call.task.cancel()
+        error: WireError | None = None
+        try:
+            async with asyncio.timeout(self._limits.end_timeout_s):
+                await self._free(rollout.state)
+        except WireError as failed:
+            error = _bare(failed)
+        except TimeoutError:
+            error = CallTimeoutError(
+                f"end_rollout did not finish within its deadline of {self._limits.end_timeout_s:g} s"
+            )
+        finally:
+            self._live.pop(rollout_id, None)
+            self._bury(rollout_id, _Tombstone(reason, end_error=error))
+            if not ended.done():
+                ended.set_result(error)
+
+    def _bury(self, rollout_id: str, tombstone: _Tombstone) -> None:
+        self._ended[rollout_id] = tombstone
+        while len(self._ended) > self._limits.max_tombstones:
+            self._ended.popitem(last=False)
+
+    def _keep(self, task: asyncio.Task[T]) -> None:
+        # The event loop itself holds tasks weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _answer(call: _Call) -> bytes:
+    outcome = call.outcome.result() if call.outcome.done() else await asyncio.shield(call.outcome)
+    if isinstance(outcome, WireError):
+        raise outcome.with_traceback(None)
+    return outcome
+
+
+def _outcome(done: asyncio.Task[bytes], what: str) -> bytes | WireError:
+    if done.cancelled():
+        return EnvFailedError(f"{what} was cancelled by the environment's own code")
+    error = done.exception()
+    if error is None:
+        return done.result()
+    if isinstance(error, WireError):
+        return _bare(error)
+    log.error("%s failed in the server", what, exc_info=error)
+    return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
+
+
+def _settle(outcome: asyncio.Future[bytes | WireError], value: bytes | WireError) -> None:
+    if not outcome.done():
+        outcome.set_result(value)
+
+
+def _bare(error: WireError) -> WireError:
+    # A kept error must not keep the frames it came through, with the author's objects in them.
+    error.__cause__ = None
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _unknown(rollout_id: str) -> UnknownRolloutError:
+    return UnknownRolloutError(
+        f"this server does not hold the rollout {rollout_id!r}: it was never started here, or a restart lost it; "
+        "start a new one"
+    )
+
+
+def _ended(rollout_id: str, reason: str) -> RolloutEndedError:
+    return RolloutEndedError(f"the rollout {rollout_id!r} {_REASONS.get(reason, reason)}; start a new one")
+
+
+_REASONS = {"ended": "was ended", "idle for too long": "was idle for too long and expired", "closed": "was ended"}

@@ -1,0 +1,162 @@
+"""Serving an environment until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from envport_protocol.config import ServeConfig
+from envport_protocol.env import BaseEnv
+from envport_protocol.errors import NotReadyError, ServeError
+from envport_protocol.project import load_env, load_project
+from envport_protocol.server import create_app
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections, so that none closes just when a call is sent."""
+
+
+def run_server(
+    env: BaseEnv | Path | str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    config: ServeConfig | None = None,
+    options: dict[str, Any] | None = None,
+    digest: str | None = None,
+    shutdown_timeout_s: float = 10.0,
+) -> None:
+    """Serves an environment, or that of a folder, until Ctrl-C or SIGTERM.
+
+    `options` go to a folder's entry point, `digest` into the manifest. Port 0 takes a free one. Once it listens, prints
+    `envport: serving NAME VERSION at http://HOST:PORT` on stdout. Told to stop, it lets running calls finish for
+    `shutdown_timeout_s`, then returns (SIGTERM) or raises KeyboardInterrupt (Ctrl-C).
+
+    Raises:
+        ServeError: the port is in use, the address is not of this machine, or the environment could not start.
+        ProjectError, EnvDefinitionError: the environment cannot be served.
+    """
+    if not isinstance(env, BaseEnv):
+        config = config or load_project(env).serve_config()
+        env = load_env(env, options)
+    config = config or ServeConfig()
+    if digest is not None:
+        config = config.model_copy(update={"digest": digest})
+    with bound_socket(host, port) as listener:
+        app = create_app(env, config=config)
+        name = config.name or type(env).__name__
+        ready_line = f"envport: serving {name} {config.version} at {url_of(listener, host)}"
+        server = EnvServer(app, ready_line=ready_line, shutdown_timeout_s=shutdown_timeout_s)
+        server.run(sockets=[listener])
+    if server.failure is not None:
+        raise ServeError(str(server.failure))
+    if signal.SIGINT in server.stopped_by:
+        raise KeyboardInterrupt
+
+
+class EnvServer(uvicorn.Server):
+    """A uvicorn server of one app. Prints `ready_line` when it listens, and stops when the environment cannot start."""
+
+    def __init__(self, app: FastAPI, *, ready_line: str | None = None, shutdown_timeout_s: float = 10.0) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_level="warning",
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(shutdown_timeout_s)),
+            )
+        )
+        self.stopped_by: list[int] = []
+        self.failure: NotReadyError | None = None
+        self._readiness = app.state.readiness
+        self._ready_line = ready_line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, then says so."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._readiness.begin().add_done_callback(self._prepared)
+            if self._ready_line is not None:
+                print(self._ready_line, flush=True)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Takes Ctrl-C and SIGTERM as a wish to stop; a second one stops at once. Restores the handlers after."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._stop_by) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop_by(self, number: int, _: object) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.stopped_by.append(number)
+
+    def _prepared(self, preparation: asyncio.Task[None]) -> None:
+        if preparation.cancelled():
+            return
+        try:
+            self._readiness.check()
+        except NotReadyError as error:
+            self.failure = error
+            self.should_exit = True
+
+
+@contextmanager
+def bound_socket(host: str, port: int) -> Generator[socket.socket, None, None]:
+    """A socket bound to the address, closed at the end.
+
+    Raises:
+        ServeError: the port is in use or not allowed, or the address is not of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise ServeError(f"{host}:{port} is no address to listen at: {error}") from error
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise ServeError(_bind_failure(host, port, error)) from error
+        yield listener
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """The URL of a bound socket, by the host it was bound as."""
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bind_failure(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; stop what listens there, or choose another port (0 takes a free one)"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not allowed for this user; choose one above 1023"
+    return f"cannot listen at {host}:{port}: {error.strerror or error}"
