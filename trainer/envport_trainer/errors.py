@@ -5,6 +5,7 @@
         ├── ConfigError              the TOML file or a flag does not fit
         ├── ModelError               a model folder or hub name that cannot be used
         ├── SamplerError             the sampling engine is missing, failed or stopped
+        ├── RolloutFailedError     a rollout has no reward, and was tried as often as allowed
         ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
         ├── MetricsError             a metrics file cannot be read
         └── ModelServerError         an OpenAI-compatible server that refused, failed or answered nonsense
@@ -43,3 +44,7 @@ class MetricsError(TrainerError):
 
 class ModelServerError(TrainerError):
     """An OpenAI-compatible server could not be reached, refused the request, or answered nonsense."""
+
+
+class RolloutFailedError(TrainerError):
+    """A rollout could not be scored because its environment failed; it is dropped, never scored 0."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from envport_trainer.attention import use_planned_attention
 from envport_trainer.errors import ModelError
 from envport_trainer.packing import PackedBatch
 
@@ -28,6 +29,13 @@ class Policy:
         _refuse_unknown_heads(model)
         self.model = model
         self.precision = precision
+
+    @classmethod
+    def under_plan(cls, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> Policy:
+        """`model` itself, its attention changed to follow the plan of each batch."""
+        use_planned_attention(model)
+        model.train()
+        return cls(model, precision)
 
     def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
         """fp32 logprobs (N,) of `batch.target_N` at `temperature`, with gradient."""

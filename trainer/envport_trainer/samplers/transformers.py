@@ -1,0 +1,110 @@
+"""Sampling by transformers, in waves: the default on a CPU, where it needs nothing but torch.
+
+A wave begins when every open rollout waits for a sample, so that all of them are decoded together and what each
+samples does not hang on which request came first. A rollout whose tool is slow is not waited for longer than
+`GATHER_S`; it joins the next wave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from envport_trainer.attention import use_planned_attention
+from envport_trainer.errors import SamplerError
+from envport_trainer.samplers.decoding import decode
+from envport_trainer.types import Sample, SampleRequest
+
+GATHER_S = 5.0
+"""Longest wait for rollouts that are busy with tools, since the last request came."""
+
+_Waiting = tuple[SampleRequest, asyncio.Future[Sample]]
+
+
+class TransformersSampler:
+    """Holds its own copy of the weights, in `precision`; used from one event loop at a time."""
+
+    def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int], precision: Literal["bf16", "fp32"]) -> None:
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        config = type(model.config).from_dict(model.config.to_dict())
+        self._model: PreTrainedModel = type(model)(config).to(model.device, dtype).eval()
+        use_planned_attention(self._model)
+        self.update_weights(model)
+        self._stop_ids = stop_ids
+        self._waiting: list[_Waiting] = []
+        self._open = 0
+        self._ready = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="envport-sampler")
+
+    @asynccontextmanager
+    async def rollout(self) -> AsyncIterator[None]:
+        """Count a rollout as open, so that a wave waits for its request."""
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._ready.set()
+
+    async def sample(self, request: SampleRequest) -> Sample:
+        """Sample one completion; waits for the wave that takes the request."""
+        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._ready.set()
+        if self._loop is None or self._loop.done():
+            self._loop = asyncio.create_task(self._run_waves())
+        return await future
+
+    def update_weights(self, model: nn.Module) -> None:
+        """Copy the weights of `model`. Called between waves."""
+        with torch.no_grad():
+            for mine, theirs in zip(self._model.parameters(), model.parameters(), strict=True):
+                mine.copy_(theirs)
+            for mine, theirs in zip(self._model.buffers(), model.buffers(), strict=True):
+                mine.copy_(theirs)
+
+    def close(self) -> None:
+        """Let the wave in hand end and drop the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def _run_waves(self) -> None:
+        while self._waiting:
+            await self._gather()
+            wave, self._waiting = [w for w in self._waiting if not w[1].done()], []
+            if not wave:
+                continue
+            requests = [request for request, _ in wave]
+            try:
+                samples = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, decode, self._model, requests, self._stop_ids
+                )
+            except (RuntimeError, MemoryError) as error:
+                self._fail(wave, SamplerError(f"sampling {len(wave)} requests failed: {error}"))
+                continue
+            for (_, future), sample in zip(wave, samples, strict=True):
+                if not future.done():
+                    future.set_result(sample)
+
+    async def _gather(self) -> None:
+        """Return when every open rollout waits, or when none has joined for `GATHER_S`."""
+        while len(self._waiting) < self._open:
+            self._ready.clear()
+            before = len(self._waiting)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), GATHER_S)
+            if len(self._waiting) == before and not self._ready.is_set():
+                return
+
+    @staticmethod
+    def _fail(wave: list[_Waiting], error: SamplerError) -> None:
+        for _, future in wave:
+            if not future.done():
+                future.set_exception(error)
