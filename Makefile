@@ -39,7 +39,7 @@ images: install ## the Docker images of the environment `extraction`, the hub an
 	$(DOCKER_BUILD) --target hub --tag envport-hub .
 	$(DOCKER_BUILD) --target trainer --tag envport-trainer .
 
-openapi: dev ## write docs/openapi.json and docs/errors.md from the code
+openapi: dev ## write what follows from the code: docs/openapi.json, errors.md, command-line.md
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the commands above made

@@ -1,6 +1,6 @@
-"""Write the pages that follow from the code: docs/openapi.json and docs/errors.md. `make openapi` runs this.
+"""Write the pages that follow from the code: openapi.json, errors.md and command-line.md. `make openapi` runs this.
 
-The house tests hold that both are what this would write now.
+The house tests hold that each is what this would write now.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ import importlib
 import inspect
 import json
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from envport_protocol import BaseEnv
+import typer.main
+from envport.cli import app
 from envport_protocol.errors import EnvportError, WireError
-from envport_protocol.server import create_app
+from envport_protocol.messages import PROTOCOL_VERSION
+from envport_protocol.openapi import openapi_document
 
 DOCS = Path(__file__).parent
 ERROR_MODULES = {
@@ -39,7 +42,7 @@ client raises the same class again.
 
 def openapi() -> str:
     """The OpenAPI document of an environment's server, keys sorted."""
-    document = create_app(BaseEnv()).openapi()
+    document = json.loads(openapi_document("An environment", PROTOCOL_VERSION))
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -66,6 +69,57 @@ def _row(cls: type[EnvportError]) -> str:
     return f"| `{cls.__name__}` | {wire} | {when} |"
 
 
+COMMAND_LINE_HEAD = """\
+# The command line
+
+Written from the code by `make openapi`.
+
+What a command reports goes to stdout, with `--json` as JSON; remarks, progress and errors go to stderr. Exit status: 0
+done, 1 an error that was foreseen (one line that says what was seen, what was expected and what to do), 2 wrong usage,
+130 interrupted by Ctrl-C. An option that names an environment variable takes it from there when it is not given.
+"""
+
+
+def command_line() -> str:
+    """The page on commands: a section with a table of parameters for each."""
+    commands = commands_of(typer.main.get_command(app))
+    return "\n".join([COMMAND_LINE_HEAD, *(_command(name, command) for name, command in commands.items())])
+
+
+def commands_of(command: Any, name: str = "envport") -> dict[str, Any]:
+    """Every command that does something, by its full name. typer brings its own click, so groups go by their shape."""
+    children: dict[str, Any] | None = getattr(command, "commands", None)
+    if children is None:
+        return {name: command}
+    below = [commands_of(child, f"{name} {child_name}") for child_name, child in children.items()]
+    return {leaf_name: leaf for group in below for leaf_name, leaf in group.items()}
+
+
+def _command(name: str, command: Any) -> str:
+    prose, _, example = inspect.cleandoc(command.help or "").partition("Example:")
+    hints = get_type_hints(inspect.unwrap(command.callback))
+    rows = [_parameter(param, hints[param.name]) for param in command.params if "--help" not in param.opts]
+    head = ["| parameter | variable | default | meaning |", "|---|---|---|---|"] if rows else []
+    shown = ["```sh", *(line.strip() for line in example.strip().splitlines()), "```", ""]
+    return "\n".join([f"## `{name}`", "", prose.strip(), "", *shown, *head, *rows, ""])
+
+
+def _parameter(param: Any, hint: Any) -> str:
+    if param.param_type_name == "argument":
+        label = f"`{param.metavar or param.name.upper()}`"
+    else:
+        label = ", ".join(f"`{opt}`" for opt in [*param.opts, *param.secondary_opts])
+    default = param.default
+    shown = "" if default is None or default is False or callable(default) else f"`{default}`"
+    variable = f"`{param.envvar}`" if param.envvar else ""
+    choices = [f"`{choice}`" for choice in get_args(hint)] if get_origin(hint) is Literal else []
+    meaning = " ".join([param.help or "", *([f"One of {', '.join(choices)}."] if choices else [])])
+    cells = [label, variable, shown, meaning.strip()]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+PAGES = {"openapi.json": openapi, "errors.md": errors, "command-line.md": command_line}
+
 if __name__ == "__main__":
-    (DOCS / "openapi.json").write_text(openapi(), "utf-8")
-    (DOCS / "errors.md").write_text(errors(), "utf-8")
+    for page, write in PAGES.items():
+        (DOCS / page).write_text(write(), "utf-8")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import envport
 import pytest
 import typer.main
-from click import Group
 from envport.cli import app
 from envport_protocol.messages import Outcome
 
@@ -26,7 +25,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    """The contents of the page's fenced blocks in this language, each with its last newline."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [content for named, content in fenced if named == language]
 
 
 def command_lines(path: Path) -> list[list[str]]:
@@ -71,9 +72,9 @@ def test_every_command_shown_exists(words: list[str], monkeypatch: pytest.Monkey
 def parses(arguments: list[str]) -> None:
     """Returns where the command line takes these arguments; raises what it would tell the user otherwise."""
     command = typer.main.get_command(app)
-    while isinstance(command, Group) and arguments:
-        assert arguments[0] in command.commands, f"no command {arguments[0]}"
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+    while arguments and (children := getattr(command, "commands", None)):
+        assert arguments[0] in children, f"no command {arguments[0]}"
+        command, arguments = children[arguments[0]], arguments[1:]
     with command.make_context("envport", list(arguments)):
         pass
 
