@@ -65,20 +65,23 @@ def test_dependencies_point_one_way(package: str):
 
 
 def reads_environment(tree: ast.AST) -> Iterator[int]:
-    """Lines with os.getenv(...), os.environ.get(...) or os.environ[...] read; handing the whole of it on is no read."""
+    """Lines where a variable is read by name. Setting one, or handing several on to a process, is no read."""
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(value=ast.Name(id="os"), attr="getenv"):
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="os"), attr="getenv")
+                | ast.Attribute(value=ast.Attribute(value=ast.Name(id="os"), attr="environ"), attr="get")
+            ):
                 yield node.lineno
-            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="os"), attr="environ"), attr="get"):
-                yield node.lineno
-            case ast.Subscript(value=ast.Attribute(value=ast.Name(id="os"), attr="environ"), ctx=ast.Load()):
+            case ast.Subscript(
+                value=ast.Attribute(value=ast.Name(id="os"), attr="environ"), slice=ast.Constant(), ctx=ast.Load()
+            ):
                 yield node.lineno
 
 
 def test_a_read_of_the_environment_is_recognised():
     reads = ["os.getenv('A')", "os.environ.get('A')", "os.environ['A']"]
-    others = ["os.environ['A'] = 'x'", "run(env=dict(os.environ))"]
+    others = ["os.environ['A'] = 'x'", "run(env=dict(os.environ))", "{name: os.environ[name] for name in handed_on}"]
     assert sorted(reads_environment(ast.parse("\n".join([*reads, *others])))) == [1, 2, 3]
 
 
