@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet
 # An exact pin: a range makes pip weigh several builds of some gigabytes each.
 TORCH := torch==2.13.0
 EXTRAS := serve,hub,docker,train
+MODEL := models/smollm2-135m-instruct
 DOCKER_BUILD = docker build --build-arg ENV=extraction --build-arg "TORCH=$(TORCH)" \
 	$(if $(ENVPORT_BASE_IMAGE),--build-arg BASE_IMAGE=$(ENVPORT_BASE_IMAGE))
 
@@ -27,10 +28,11 @@ check: dev ## lint, formatting and types
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: dev ## all tests that need no GPU; Docker tests too where an engine is reachable
+	$(BIN)/python examples/fetch_smollm2.py $(MODEL)
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "not gpu"
 
 demo: install ## publish, pull, run, evaluate, train and evaluate again; results in demo-out/
-	$(BIN)/python examples/fetch_smollm2.py
+	$(BIN)/python examples/fetch_smollm2.py $(MODEL)
 	$(BIN)/python examples/demo.py --out demo-out
 
 images: install ## the Docker images of the environment `extraction`, the hub and the trainer
@@ -43,7 +45,7 @@ openapi: dev ## write what follows from the code: docs/openapi.json, errors.md, 
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) dist build demo-out runs .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(MODEL) dist build demo-out runs .cache .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
