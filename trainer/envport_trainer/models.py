@@ -111,12 +111,12 @@ def export_gguf(gguf: Path, folder: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, folder)
 
 
-def stop_ids(loaded: LoadedModel) -> tuple[int, ...]:
+def stop_ids(loaded: LoadedModel) -> frozenset[int]:
     """The token ids that end a turn: the tokenizer's end-of-text and those of the model's generation settings."""
     generation: Any = loaded.model.generation_config
     configured: int | list[int] | None = getattr(generation, "eos_token_id", None)
     ids = configured if isinstance(configured, list) else [] if configured is None else [configured]
-    return tuple(sorted({*ids, int(str(loaded.tokenizer.eos_token_id))}))
+    return frozenset({*ids, int(str(loaded.tokenizer.eos_token_id))})
 
 
 class _Source(NamedTuple):

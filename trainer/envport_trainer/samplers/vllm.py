@@ -26,7 +26,7 @@ from envport_trainer.errors import SamplerError
 from envport_trainer.types import Sample, SampleRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -78,7 +78,7 @@ class VllmSampler:
         self,
         folder: Path | str,
         *,
-        stop_ids: Sequence[int],
+        stop_ids: Collection[int],
         max_tokens: int = 2048,
         dtype: str = "bfloat16",
         memory_share: float = 0.4,
@@ -86,7 +86,7 @@ class VllmSampler:
         max_batch: int = 256,
         seed: int = 0,
     ) -> None:
-        self._stop_ids = list(stop_ids)
+        self._stop_ids = sorted(stop_ids)
         self._max_tokens = max_tokens
         if cache_bytes is None and not torch.cuda.is_available():
             cache_bytes = _CPU_CACHE_BYTES

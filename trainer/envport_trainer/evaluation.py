@@ -1,0 +1,151 @@
+"""A model on the tasks of one split, through the environment's URL: mean reward with its interval, and each component.
+
+An attempt whose environment fails is retried, then reported as failed and left out of every mean, never scored 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import envport
+
+from envport_trainer.errors import RolloutFailedError, TrainerError
+from envport_trainer.evaluation_result import Estimate, EvalResult, EvalRow, estimate_columns
+from envport_trainer.openai import RequestRefusedError
+from envport_trainer.rollouts import RolloutLimits, RolloutSpec, derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from envport.client import EnvClient
+
+    from envport_trainer.chat import Chat
+    from envport_trainer.openai import OpenAiModel
+    from envport_trainer.types import Sampler
+
+    Attempt = Callable[[EnvClient, RolloutSpec, RolloutLimits], Awaitable[EvalRow]]
+
+
+class EvalModel(NamedTuple):
+    """A model that can be evaluated: its name for the report, and how it makes one attempt."""
+
+    name: str
+    attempt: Attempt
+    concurrency: int
+    """Attempts made at once."""
+
+
+def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 256) -> EvalModel:
+    """A model in this process. A batching sampler wants many attempts at once."""
+    from envport_trainer.rollouts import run_rollout
+
+    async def attempt(env: EnvClient, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
+        return EvalRow.of_trajectory(spec.index, await run_rollout(env, sampler, chat, spec, limits))
+
+    return EvalModel(name, attempt, concurrency)
+
+
+def served(model: OpenAiModel, *, concurrency: int = 32) -> EvalModel:
+    """A model behind an OpenAI-compatible server."""
+    from envport_trainer.openai_rollout import run_openai_rollout
+
+    async def attempt(env: EnvClient, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
+        return await run_openai_rollout(env, model, spec, limits)
+
+    return EvalModel(f"{model.name} at {model.url}", attempt, concurrency)
+
+
+async def evaluate(
+    env: EnvClient,
+    model: EvalModel,
+    limits: RolloutLimits,
+    *,
+    split: str = "eval",
+    n: int = 128,
+    seed: int = 0,
+    on_row: Callable[[EvalRow], None] = lambda _: None,
+) -> EvalResult:
+    """The result on the first `n` tasks of `split`, or all where there are fewer. `on_row` hears of each as it ends.
+
+    The same tasks and seeds every time, so that two models are compared on the same work.
+
+    Raises:
+        UnknownTaskError: the environment has no such split.
+        ModelServerError: the model's server is gone.
+        TrainerError: the split is empty, or no attempt could be scored.
+    """
+    began = time.monotonic()
+    count = await _count(env, split, n)
+    places = asyncio.Semaphore(model.concurrency)
+
+    async def one(index: int) -> EvalRow:
+        async with places:
+            row = await _try(env, model, RolloutSpec(split, index, derive_seed("eval", seed, index)), limits)
+        on_row(row)
+        return row
+
+    rows = await _gather([one(index) for index in range(count)])
+    scored = [row for row in rows if row.reward is not None]
+    if not scored:
+        raise TrainerError(f"none of {count} attempts could be scored; the first: {rows[0].error}")
+    return EvalResult(
+        env=f"{env.manifest.name} {env.manifest.version}",
+        env_url=env.url,
+        env_digest=env.manifest.digest,
+        model=model.name,
+        split=split,
+        reward=Estimate.of([row.reward for row in scored if row.reward is not None]),
+        rewards=estimate_columns([row.rewards for row in scored]),
+        metrics=estimate_columns([row.metrics for row in scored]),
+        failed=len(rows) - len(scored),
+        seconds=time.monotonic() - began,
+        rows=rows,
+    )
+
+
+async def evaluate_url(
+    url: str,
+    model: EvalModel,
+    limits: RolloutLimits,
+    *,
+    split: str = "eval",
+    n: int = 128,
+    seed: int = 0,
+    timeout_s: float | None = None,
+    on_row: Callable[[EvalRow], None] = lambda _: None,
+) -> EvalResult:
+    """`evaluate` on the environment served at `url`.
+
+    Raises:
+        EnvportError: the URL serves no environment, and what `evaluate` raises.
+    """
+    async with envport.connect(url, timeout_s=timeout_s) as env:
+        return await evaluate(env, model, limits, split=split, n=n, seed=seed, on_row=on_row)
+
+
+async def _try(env: EnvClient, model: EvalModel, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
+    try:
+        return await model.attempt(env, spec, limits)
+    except (RolloutFailedError, RequestRefusedError) as error:
+        return EvalRow(index=spec.index, error=str(error))
+
+
+async def _gather(attempts: list[Awaitable[EvalRow]]) -> list[EvalRow]:
+    """Their rows in order. Where one raises, the others are stopped before the error goes on."""
+    tasks = [asyncio.ensure_future(attempt) for attempt in attempts]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _count(env: EnvClient, split: str, n: int) -> int:
+    total = (await env.tasks(split, limit=1)).total
+    if total == 0:
+        raise TrainerError(f"the split {split!r} of {env.url} has no tasks")
+    return n if total is None else min(n, total)

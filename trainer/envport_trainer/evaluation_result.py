@@ -1,0 +1,160 @@
+"""What an evaluation found: estimates with their intervals, and every row behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envport_trainer.types import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRow:
+    """One attempt at one task."""
+
+    index: int
+    """Number of the task within its split."""
+    task_id: str | None = None
+    reward: float | None = None
+    """None where the attempt could not be scored: it counts neither for nor against the model."""
+    rewards: dict[str, float] = field(default_factory=dict[str, float])
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    finish: str | None = None
+    """Why it ended, a value of `Finish`."""
+    tokens: int | None = None
+    """Tokens that the model wrote, where they are known."""
+    tool_calls: int = 0
+    tool_errors: int = 0
+    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    error: str | None = None
+    """Why it could not be scored."""
+
+    @classmethod
+    def of_trajectory(cls, index: int, trajectory: Trajectory) -> EvalRow:
+        """The row of a finished rollout."""
+        return cls(
+            index=index,
+            task_id=trajectory.task_id,
+            reward=trajectory.reward,
+            rewards=trajectory.rewards,
+            metrics=trajectory.metrics,
+            finish=trajectory.finish.value,
+            tokens=sum(trajectory.loss_mask),
+            tool_calls=trajectory.tool_calls,
+            tool_errors=trajectory.tool_errors,
+            messages=trajectory.messages,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over tasks with its uncertainty."""
+
+    mean: float
+    se: float
+    """Standard error: sample standard deviation over the root of n. NaN with fewer than two values."""
+    n: int
+
+    @property
+    def ci95(self) -> float:
+        """Half the width of the 95 % interval, by the normal approximation."""
+        return 1.96 * self.se
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """The estimate from one value for each task; NaN from none."""
+        n = len(values)
+        if n == 0:
+            return cls(math.nan, math.nan, 0)
+        mean = math.fsum(values) / n
+        variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else math.nan
+        return cls(mean, math.sqrt(variance / n), n)
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """Its values; null where there is none."""
+        numbers = {"mean": self.mean, "se": self.se, "ci95": self.ci95}
+        return {**{name: value if math.isfinite(value) else None for name, value in numbers.items()}, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """A model on the tasks of one split."""
+
+    env: str
+    """Name and version of the environment."""
+    env_url: str
+    env_digest: str | None
+    model: str
+    split: str
+    reward: Estimate
+    rewards: dict[str, Estimate]
+    """Score of each component, over the rows where it was scored."""
+    metrics: dict[str, Estimate]
+    failed: int
+    """Rows that could not be scored; they are in no mean."""
+    seconds: float
+    rows: list[EvalRow]
+
+    @property
+    def mean(self) -> float:
+        """Mean reward."""
+        return self.reward.mean
+
+    @property
+    def se(self) -> float:
+        """Its standard error."""
+        return self.reward.se
+
+    @property
+    def ci95(self) -> float:
+        """Half the width of its 95 % interval."""
+        return self.reward.ci95
+
+    @property
+    def n(self) -> int:
+        """Scored rows."""
+        return self.reward.n
+
+    def as_json(self, *, rows: bool = True) -> dict[str, Any]:
+        """JSON values, with every row unless told otherwise."""
+        summary: dict[str, Any] = {
+            "env": self.env,
+            "env_url": self.env_url,
+            "env_digest": self.env_digest,
+            "model": self.model,
+            "split": self.split,
+            **self.reward.as_json(),
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "rewards": {name: estimate.as_json() for name, estimate in self.rewards.items()},
+            "metrics": {name: estimate.as_json() for name, estimate in self.metrics.items()},
+        }
+        return summary | ({"rows": [asdict(row) for row in self.rows]} if rows else {})
+
+    def write(self, path: Path) -> None:
+        """Write everything as JSON. Atomic: `path` is the earlier file or the whole new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(self.as_json(), file, indent=1, ensure_ascii=False, allow_nan=False)
+                file.write("\n")
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def estimate_columns(columns: Sequence[dict[str, float]]) -> dict[str, Estimate]:
+    """The estimate of each name over the rows that have it, names in alphabetical order."""
+    names = sorted({name for column in columns for name in column})
+    return {name: Estimate.of([column[name] for column in columns if name in column]) for name in names}
