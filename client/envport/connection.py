@@ -17,8 +17,8 @@ from httpx_aiohttp import AiohttpTransport
 MAX_CONNECTIONS = 1024
 """As many calls can be under way at once to one environment; more wait for a free connection."""
 
-KEEP_ALIVE_S = 4.0
-"""Under the 5 s after which uvicorn closes an idle connection, so that a call rarely meets one that is closing."""
+KEEP_ALIVE_S = 15.0
+"""An idle connection is closed here before `envport serve` would (75 s), so that no call meets one that is closing."""
 
 CONNECT_TIMEOUT_S = 10.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,24 @@ def test_a_method_keeps_the_signature_and_the_words_of_its_twin(http):
     with envport.connect_sync(URL, http=http) as env:
         assert inspect.signature(env.tasks) == inspect.signature(envport.connect(URL).tasks)
         assert env.tasks.__doc__ == envport.EnvClient.tasks.__doc__ == envport.SyncEnvClient.tasks.__doc__
+
+
+def test_ctrl_c_cancels_the_call_that_is_waited_for():
+    loop = LoopThread()
+    ended = threading.Event()
+    main = threading.get_ident()
+
+    async def hangs() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(hangs())
+    assert ended.wait(10)
+    loop.stop()
 
 
 def test_stopping_the_loop_cancels_what_still_runs():
