@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from envport_protocol.errors import EnvDefinitionError, EnvFailedError, EnvportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Mapping
     from concurrent.futures import Executor
 
 log = logging.getLogger("envport.protocol")
@@ -70,10 +70,10 @@ async def invoke(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
 
     A thread cannot be stopped: when this call is cancelled, a blocking function runs on to its end unheard.
     """
-    if inspect.iscoroutinefunction(inspect.unwrap(function)):
+    if inspect.iscoroutinefunction(function):
         return await function(**kwargs)
     context = contextvars.copy_context()
-    work = partial(context.run, _without_stop_iteration, function, kwargs)
+    work: Callable[[], Any] = partial(context.run, partial(_without_stop_iteration, function, kwargs))
     answer = await asyncio.get_running_loop().run_in_executor(thread_pool.get(), work)
     return await answer if inspect.isawaitable(answer) else answer
 
@@ -87,7 +87,7 @@ def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, A
 
 
 @contextmanager
-def env_boundary(what: str) -> Iterator[None]:
+def env_boundary(what: str) -> Generator[None]:
     """Whatever the author's code raises becomes EnvFailedError; this project's own errors pass as they are.
 
     The text of a stranger's exception may hold the ground truth, so the wire gets its type only, the log all of it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from envport_protocol.messages import Limits
@@ -21,18 +23,18 @@ class ServeConfig(BaseModel):
     """Content digest of the published bundle, for the manifest."""
     reward_weights: dict[str, float] = {}
     """Weights by component, over those of the environment."""
-    max_rollouts: int = Field(1000, ge=1)
+    max_rollouts: Annotated[int, Field(ge=1)] = 1000
     """Rollouts held at a time; one more is 503. A training step of 64 groups of 8 fits with room."""
-    max_calls_per_rollout: int = Field(10_000, ge=1)
+    max_calls_per_rollout: Annotated[int, Field(ge=1)] = 10_000
     """Their answers are kept for retries until the rollout ends."""
-    max_tombstones: int = Field(100_000, ge=1)
+    max_tombstones: Annotated[int, Field(ge=1)] = 100_000
     """Ended rollout ids that are remembered, about 300 bytes each."""
-    idle_timeout_s: float = Field(600.0, gt=0)
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     """A rollout that nothing was asked of for so long expires."""
-    call_timeout_s: float = Field(60.0, gt=0)
+    call_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     """Deadline of every call; a client may ask for less."""
-    max_body_bytes: int = Field(4 * 2**20, ge=1)
-    max_threads: int = Field(64, ge=1)
+    max_body_bytes: Annotated[int, Field(ge=1)] = 4 * 2**20
+    max_threads: Annotated[int, Field(ge=1)] = 64
     """Blocking methods that run at a time; more wait in line."""
 
     @property

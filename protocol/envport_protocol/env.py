@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.calling import env_boundary, invoke
+from envport_protocol.calling import invoke
 from envport_protocol.errors import ToolError, UnknownTaskError
-from envport_protocol.rewards import method_rewards
+from envport_protocol.rewards import MethodReward, method_rewards
 from envport_protocol.tools import MethodTool, method_tools
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class BaseEnv:
         ground_truth, task, metadata, seed. By default the methods marked `@reward`.
         """
         named = dict(zip(("completion", "ground_truth"), args, strict=False)) | kwargs
-        return {component.spec.name: await component.call(named) for component in method_rewards(self)}
+        return {component.spec.name: await component.call(named) for component in self._method_rewards()}
 
     def rewards(self) -> list[RewardSpec]:
         """The components that `compute_reward` gives, with weight and range. By default those marked `@reward`."""
-        return [component.spec for component in method_rewards(self)]
+        return [component.spec for component in self._method_rewards()]
 
     def splits(self) -> list[str]:
         """The names of the task sets. By default train and eval, as far as `tasks` knows them."""
@@ -104,12 +104,16 @@ class BaseEnv:
         return None
 
     def _method_tools(self) -> dict[str, MethodTool]:
-        # Subclasses need not call super().__init__(), so the tools are found at first use.
+        # Subclasses need not call super().__init__(), so the marked methods are found at first use.
         found: dict[str, MethodTool] | None = vars(self).get("_envport_tools")
         if found is None:
-            with env_boundary(f"@tool methods of {type(self).__name__}"):
-                found = method_tools(self)
-            vars(self)["_envport_tools"] = found
+            found = vars(self)["_envport_tools"] = method_tools(self)
+        return found
+
+    def _method_rewards(self) -> list[MethodReward]:
+        found: list[MethodReward] | None = vars(self).get("_envport_rewards")
+        if found is None:
+            found = vars(self)["_envport_rewards"] = method_rewards(self)
         return found
 
 

@@ -36,7 +36,7 @@ from envport_protocol.threads import ThreadPool
 from envport_protocol.toolset import ToolSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from pydantic import BaseModel
 
@@ -147,12 +147,10 @@ class Host:
     async def tasks(self, request: TasksRequest) -> bytes:
         """The body of `GET /v1/tasks`."""
         try:
-            async with asyncio.timeout(self.config.call_timeout_s) as deadline:
+            async with asyncio.timeout(self.config.call_timeout_s):
                 with _blame_env("tasks"):
                     tasks, total = await self._tasks.page(request.split, request.offset, request.limit)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
+        except TimeoutError:  # the environment's own would have become EnvFailedError
             raise CallTimeoutError(
                 f"tasks did not come within the deadline of {self.config.call_timeout_s:g} s"
             ) from None
@@ -221,12 +219,14 @@ class Host:
 
     async def sweep(self) -> None:
         """Ends idle rollouts, for ever."""
+        self.use_threads()
         while True:
             await asyncio.sleep(min(30.0, self.config.idle_timeout_s / 4))
             await self._store.expire_idle()
 
     async def close(self) -> None:
         """Ends all rollouts and lets the threads go."""
+        self.use_threads()
         await self._store.close()
         self._pool.shutdown()
 
@@ -328,7 +328,7 @@ class Host:
 
 
 @contextmanager
-def _blame_env(what: str) -> Iterator[None]:
+def _blame_env(what: str) -> Generator[None]:
     """While a rollout runs, whatever is not the client's or the server's failure is the environment's."""
     try:
         with env_boundary(what):
@@ -359,15 +359,8 @@ def conversation(first: list[Message], completion: str | list[Message]) -> list[
 
 
 def fingerprint(arguments: Any) -> bytes:
-    """Equal for equal JSON values, whatever the order of keys.
-
-    Raises:
-        InvalidRequestError: the value is nested too deep.
-    """
-    try:
-        canonical = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequestError(f"the arguments cannot be read: {error}; nest them less deep") from error
+    """Equal for equal JSON values, whatever the order of keys."""
+    canonical = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(canonical, digest_size=16).digest()
 
 

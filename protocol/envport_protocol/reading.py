@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_PROBLEMS = 5
+_MAX_DEPTH = 100
+_READ_TIMEOUT_S = 60.0
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -24,17 +27,24 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         BodyTooLargeError: it is longer.
+        InvalidRequestError: it did not all come in time.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise InvalidRequestError(
+            f"only {size} bytes of the request body came within {_READ_TIMEOUT_S:g} s; send it again"
+        ) from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -50,6 +60,8 @@ def parse_body(body: bytes, model: type[M]) -> M:
         raise InvalidRequestError(
             f"the body is not JSON: {error}; expected a {model.__name__} as JSON in UTF-8"
         ) from error
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth_is_over(fields, _MAX_DEPTH):
+        raise InvalidRequestError(f"the body is nested deeper than {_MAX_DEPTH} levels; nest it less deep")
     return parse_fields(fields, model)
 
 
@@ -74,6 +86,21 @@ def parse_fields(fields: object | Mapping[str, str], model: type[M]) -> M:
         raise InvalidRequestError(
             f"not a {model.__name__}: {told}. Its fields are: {known}", details={"problems": problems[:_MAX_PROBLEMS]}
         ) from error
+
+
+def _depth_is_over(value: Any, max_depth: int) -> bool:
+    level = [value]
+    for _ in range(max_depth + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

@@ -49,8 +49,8 @@ def _blocks(value: Any) -> list[TextContent]:
         return []
     if isinstance(value, TextContent):
         return [value]
-    if isinstance(value, list) and value and all(_is_block(item) for item in cast("list[Any]", value)):
-        return [TextContent.model_validate(item) for item in cast("list[Any]", value)]
+    if isinstance(value, list) and value and all(_is_block(item) for item in value):
+        return [TextContent.model_validate(item) for item in value]
     return [TextContent(text=json.dumps(value, ensure_ascii=False, default=_plain))]
 
 

@@ -143,7 +143,7 @@ class Scorer:
 
 def _by_name(raw: Any) -> Mapping[str, Any]:
     if isinstance(raw, Mapping):
-        return {str(name): value for name, value in cast("Mapping[Any, Any]", raw).items()}
+        return {str(name): value for name, value in raw.items()}
     if raw is None or isinstance(raw, str | bytes) or not hasattr(raw, "__float__"):
         raise EnvFailedError(
             f"compute_reward gave {type(raw).__name__}; expected a number or a dict of names to numbers or None"

@@ -28,12 +28,15 @@ from envport_protocol.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
 log = logging.getLogger("envport.protocol")
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+_STOP_TIMEOUT_S = 5.0
+"""How long an end waits for the calls that it stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class RolloutStore(Generic[S]):
 
     def __init__(
         self,
-        free: Callable[[S], Awaitable[None]],
+        free: Callable[[S], Coroutine[object, object, None]],
         limits: StoreLimits = StoreLimits(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -157,6 +160,7 @@ class RolloutStore(Generic[S]):
         if rollout.start is not None and not rollout.start.outcome.done():
             await _answer(rollout.start)
             rollout = self._find(rollout_id)
+        rollout.used_at = self._clock()
         call = rollout.calls.get(call_id)
         if call is None:
             if len(rollout.calls) >= self._limits.max_calls:
@@ -243,7 +247,7 @@ class RolloutStore(Generic[S]):
         rollout.used_at = self._clock()
 
         def expire() -> None:
-            _settle(outcome, CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s"))
+            _settle(outcome, _too_late(what, timeout_s))
             task.cancel()
 
         timer = loop.call_later(timeout_s, expire)
@@ -260,7 +264,8 @@ class RolloutStore(Generic[S]):
 
     def _start_done(self, rollout_id: str, fingerprint: bytes, outcome: asyncio.Future[bytes | WireError]) -> None:
         error = outcome.result()
-        if isinstance(error, WireError) and self._live.get(rollout_id) is not None:
+        rollout = self._live.get(rollout_id)
+        if isinstance(error, WireError) and rollout is not None and rollout.end is None:
             del self._live[rollout_id]
             if error.status >= 500:
                 self._bury(rollout_id, _Tombstone("could not be started", fingerprint, error))
@@ -277,25 +282,24 @@ class RolloutStore(Generic[S]):
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
     ) -> None:
-        for call in (rollout.start, *rollout.calls.values()):
-            if call is not None and not call.outcome.done():
-                _settle(call.outcome, _ended(rollout_id, reason))
-                call.task.cancel()
-        error: WireError | None = None
-        try:
-            async with asyncio.timeout(self._limits.end_timeout_s):
-                await self._free(rollout.state)
-        except WireError as failed:
-            error = _bare(failed)
-        except TimeoutError:
-            error = CallTimeoutError(
-                f"end_rollout did not finish within its deadline of {self._limits.end_timeout_s:g} s"
-            )
-        finally:
-            self._live.pop(rollout_id, None)
-            self._bury(rollout_id, _Tombstone(reason, end_error=error))
-            if not ended.done():
-                ended.set_result(error)
+        unfinished = [call for call in (rollout.start, *rollout.calls.values()) if call and not call.task.done()]
+        for call in unfinished:
+            _settle(call.outcome, _ended(rollout_id, reason))
+            call.task.cancel()
+        if unfinished:
+            await asyncio.wait([call.task for call in unfinished], timeout=_STOP_TIMEOUT_S)
+        freeing = asyncio.create_task(self._free(rollout.state))
+        self._keep(freeing)
+        await asyncio.wait([freeing], timeout=self._limits.end_timeout_s)
+        if freeing.done():
+            outcome = _outcome(freeing, "end_rollout")
+        else:
+            freeing.cancel()
+            outcome = _too_late("end_rollout", self._limits.end_timeout_s)
+        error = outcome if isinstance(outcome, WireError) else None
+        del self._live[rollout_id]
+        self._bury(rollout_id, _Tombstone(reason, end_error=error))
+        ended.set_result(error)
 
     def _bury(self, rollout_id: str, tombstone: _Tombstone) -> None:
         self._ended[rollout_id] = tombstone
@@ -315,7 +319,7 @@ async def _answer(call: _Call) -> bytes:
     return outcome
 
 
-def _outcome(done: asyncio.Task[bytes], what: str) -> bytes | WireError:
+def _outcome(done: asyncio.Task[T], what: str) -> T | WireError:
     if done.cancelled():
         return EnvFailedError(f"{what} was cancelled by the environment's own code")
     error = done.exception()
@@ -325,6 +329,10 @@ def _outcome(done: asyncio.Task[bytes], what: str) -> bytes | WireError:
         return _bare(error)
     log.error("%s failed in the server", what, exc_info=error)
     return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
+
+
+def _too_late(what: str, timeout_s: float) -> CallTimeoutError:
+    return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
 
 
 def _settle(outcome: asyncio.Future[bytes | WireError], value: bytes | WireError) -> None:

@@ -34,7 +34,7 @@ from envport_protocol.openapi import openapi_document
 from envport_protocol.reading import parse_body, parse_fields, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from envport_protocol.env import BaseEnv
 
@@ -161,7 +161,7 @@ class Readiness:
 
 def _lifespan(host: Host, readiness: Readiness) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         readiness.begin()
         try:
             yield

@@ -98,7 +98,7 @@ class EnvServer(uvicorn.Server):
                 print(self._ready_line, flush=True)
 
     @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
+    def capture_signals(self) -> Generator[None]:
         """Takes Ctrl-C and SIGTERM as a wish to stop; a second one stops at once. Restores the handlers after."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -126,7 +126,7 @@ class EnvServer(uvicorn.Server):
 
 
 @contextmanager
-def bound_socket(host: str, port: int) -> Generator[socket.socket, None, None]:
+def bound_socket(host: str, port: int) -> Generator[socket.socket]:
     """A socket bound to the address, closed at the end.
 
     Raises:

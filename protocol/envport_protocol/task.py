@@ -44,7 +44,7 @@ class EnvTask:
                 "give exactly one"
             )
         if self.prompt is not None:
-            messages = (Message(role="user", content=self.prompt),)
+            messages = as_messages([Message(role="user", content=self.prompt)])
         else:
             messages = as_messages(self.messages)
         object.__setattr__(self, "messages", messages)
@@ -106,7 +106,9 @@ def as_env_task(row: Any, task_id: str) -> EnvTask:
     rest: dict[str, Any] = dict(cast("Mapping[str, Any]", private)) if isinstance(private, Mapping) else {}
     rest |= {name: value for name, value in fields.items() if name not in _KNOWN}
     prompt = fields.get("prompt")
-    messages = fields.get("prompt_messages") or fields.get("messages") or (prompt if isinstance(prompt, list) else None)
+    messages: Any = fields.get("prompt_messages") or fields.get("messages")
+    if isinstance(prompt, list):
+        prompt, messages = None, messages or prompt
     own_id = fields.get("task_id") or fields.get("id")
     return EnvTask(
         str(own_id) if own_id is not None else task_id,

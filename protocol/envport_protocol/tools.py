@@ -219,7 +219,7 @@ def _adapter(
             if parameter.name in texts:
                 hint = Annotated[hint, Field(description=texts[parameter.name])]
             fields[parameter.name] = hint if parameter.default is parameter.empty else NotRequired[hint]
-        make_typed_dict = cast("Callable[[str, dict[str, Any]], type]", TypedDict)
+        make_typed_dict = cast("Any", TypedDict)
         arguments = make_typed_dict("Arguments", fields)
         setattr(arguments, "__pydantic_config__", ConfigDict(extra="forbid"))  # noqa: B010 - not declared on TypedDict
         adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
@@ -254,7 +254,7 @@ def argument_texts(doc: str) -> dict[str, str]:
 
 def _without_titles(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_without_titles(item) for item in cast("list[Any]", schema)]
+        return [_without_titles(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     bare: dict[str, Any] = {}
