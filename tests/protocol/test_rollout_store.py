@@ -1,0 +1,354 @@
+"""The exactly-once store alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+from envport_protocol.errors import (
+    CallTimeoutError,
+    EnvFailedError,
+    IdConflictError,
+    InfraError,
+    InvalidRequestError,
+    OverloadedError,
+    RolloutEndedError,
+    UnknownRolloutError,
+    UnknownTaskError,
+)
+from envport_protocol.rollouts import RolloutStore, StoreLimits
+
+
+class State:
+    """A rollout's state that knows what happened to it."""
+
+    def __init__(self):
+        self.runs = 0
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+async def nothing(_):
+    return b"{}"
+
+
+def make_store(limits=None, clock=None):
+    limits = limits or StoreLimits()
+    freed = []
+
+    async def free(state):
+        freed.append(state)
+
+    store = RolloutStore(free, limits, clock) if clock else RolloutStore(free, limits)
+    return store, freed
+
+
+async def started(store, rollout_id="r", state=None):
+    state = state or State()
+    await store.start(rollout_id, b"f", lambda: state, nothing, 5)
+    return state
+
+
+async def test_concurrent_duplicates_join_and_finished_ones_get_the_stored_answer():
+    store, _ = make_store()
+    await started(store)
+    gate = asyncio.Event()
+
+    async def work(state):
+        state.runs += 1
+        await gate.wait()
+        return b"ran %d" % state.runs
+
+    calls = [asyncio.create_task(store.call("r", "c", b"x", work, 5)) for _ in range(5)]
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(*calls) == [b"ran 1"] * 5
+    assert await store.call("r", "c", b"x", work, 5) == b"ran 1"
+    assert store.state("r").runs == 1
+
+
+async def test_work_goes_on_when_the_one_who_asked_goes_away():
+    store, _ = make_store()
+    await started(store)
+    gate = asyncio.Event()
+
+    async def work(state):
+        state.runs += 1
+        await gate.wait()
+        return b"done"
+
+    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    gate.set()
+    assert await store.call("r", "c", b"x", work, 5) == b"done"
+    assert store.state("r").runs == 1
+
+
+async def test_a_stored_error_is_answered_again_without_a_second_run():
+    store, _ = make_store()
+    state = await started(store)
+
+    async def work(state):
+        state.runs += 1
+        raise EnvFailedError("broken")
+
+    for _ in range(3):
+        with pytest.raises(EnvFailedError, match="broken"):
+            await store.call("r", "c", b"x", work, 5)
+    assert state.runs == 1
+
+
+async def test_other_arguments_under_a_used_id_conflict():
+    store, _ = make_store()
+    await started(store)
+    await store.call("r", "c", b"x", nothing, 5)
+    with pytest.raises(IdConflictError, match="'c' of rollout 'r'"):
+        await store.call("r", "c", b"y", nothing, 5)
+    with pytest.raises(IdConflictError, match="'r' was started with other arguments"):
+        await store.start("r", b"g", State, nothing, 5)
+
+
+async def test_a_failure_of_the_server_itself_is_infra_error():
+    store, _ = make_store()
+    await started(store)
+
+    async def work(_):
+        raise KeyError("secret")
+
+    with pytest.raises(InfraError, match="KeyError") as caught:
+        await store.call("r", "c", b"x", work, 5)
+    assert "secret" not in str(caught.value)
+
+
+async def test_the_deadline_holds_even_when_the_work_does_not_listen():
+    store, _ = make_store()
+    await started(store)
+    release = asyncio.Event()
+
+    async def stubborn(_):
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return b"late"
+
+    for _ in range(2):
+        with pytest.raises(CallTimeoutError, match=r"deadline of 0\.02 s"):
+            await store.call("r", "c", b"x", stubborn, 0.02)
+    release.set()
+
+
+async def test_after_the_end_a_retry_of_end_succeeds_and_other_calls_are_gone():
+    store, freed = make_store()
+    state = await started(store)
+    await store.call("r", "c", b"x", nothing, 5)
+    await asyncio.gather(store.end("r"), store.end("r"))
+    await store.end("r")
+    assert freed == [state]
+    for again in (store.call("r", "c", b"x", nothing, 5), store.start("r", b"f", State, nothing, 5)):
+        with pytest.raises(RolloutEndedError, match="'r' was ended"):
+            await again
+    with pytest.raises(UnknownRolloutError):
+        await store.end("never")
+
+
+async def test_an_end_that_fails_still_frees_and_answers_the_same_again():
+    class Broken(State):
+        pass
+
+    async def free(_):
+        raise EnvFailedError("cannot let go")
+
+    store: RolloutStore[State] = RolloutStore(free)
+    await started(store)
+    for _ in range(2):
+        with pytest.raises(EnvFailedError, match="cannot let go"):
+            await store.end("r")
+    assert len(store) == 0
+
+
+async def test_an_end_that_hangs_is_given_up_at_its_deadline():
+    async def free(_):
+        await asyncio.Event().wait()
+
+    store: RolloutStore[State] = RolloutStore(free, StoreLimits(end_timeout_s=0.02))
+    await started(store)
+    with pytest.raises(CallTimeoutError, match="end_rollout"):
+        await store.end("r")
+    assert len(store) == 0
+
+
+async def test_end_stops_running_calls_before_it_frees():
+    store, freed = make_store()
+    state = await started(store)
+    stopped = []
+
+    async def work(_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(len(freed))
+        return b""
+
+    call = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0)
+    await store.end("r")
+    with pytest.raises(RolloutEndedError):
+        await call
+    assert (stopped, freed) == ([0], [state])
+
+
+async def test_an_ended_rollout_lets_go_of_state_and_answers():
+    store, freed = make_store()
+    state = await started(store)
+    gone = weakref.ref(state)
+
+    async def work(state):
+        raise EnvFailedError("broken") from ValueError(state)
+
+    with pytest.raises(EnvFailedError):
+        await store.call("r", "c", b"x", work, 5)
+    await store.end("r")
+    freed.clear()
+    del state
+    gc.collect()
+    assert gone() is None
+    assert len(store) == 0
+
+
+async def test_only_idle_rollouts_expire_and_their_ids_stay_spent():
+    clock = Clock()
+    store, freed = make_store(StoreLimits(idle_timeout_s=10), clock)
+    idle = await started(store, "idle")
+    await started(store, "used")
+    await started(store, "busy")
+    gate = asyncio.Event()
+
+    async def slow(_):
+        await gate.wait()
+        return b"slow"
+
+    busy = asyncio.create_task(store.call("busy", "c", b"x", slow, 50))
+    await asyncio.sleep(0)
+    clock.now = 6
+    await store.call("used", "c", b"x", nothing, 5)
+    clock.now = 11
+    assert await store.expire_idle() == 1
+    assert freed == [idle]
+    with pytest.raises(RolloutEndedError, match="idle for too long"):
+        await store.call("idle", "c", b"x", nothing, 5)
+    await store.end("idle")
+    gate.set()
+    assert await busy == b"slow"
+    assert await store.expire_idle() == 0
+
+
+async def test_a_full_store_refuses_one_more_until_one_ends():
+    store, _ = make_store(StoreLimits(max_rollouts=2))
+    await started(store, "a")
+    await started(store, "b")
+    with pytest.raises(OverloadedError, match="holds 2 rollouts") as caught:
+        await started(store, "c")
+    assert caught.value.details == {"rollouts": 2, "max_rollouts": 2}
+    await store.end("a")
+    await started(store, "c")
+    assert len(store) == 2
+
+
+async def test_a_failed_start_is_kept_and_frees_its_place():
+    store, _ = make_store(StoreLimits(max_rollouts=1))
+    state = State()
+
+    async def work(state):
+        state.runs += 1
+        raise EnvFailedError("no start")
+
+    for _ in range(2):
+        with pytest.raises(EnvFailedError, match="no start"):
+            await store.start("r", b"f", lambda: state, work, 5)
+    with pytest.raises(IdConflictError):
+        await store.start("r", b"g", lambda: state, work, 5)
+    with pytest.raises(RolloutEndedError, match="could not be started"):
+        await store.call("r", "c", b"x", nothing, 5)
+    await store.end("r")
+    assert state.runs == 1
+    await started(store, "other")
+
+
+async def test_a_start_that_the_client_got_wrong_leaves_the_id_unspent():
+    store, _ = make_store()
+
+    async def work(_):
+        raise UnknownTaskError("no such task")
+
+    with pytest.raises(UnknownTaskError):
+        await store.start("r", b"f", State, work, 5)
+    assert await store.start("r", b"g", State, nothing, 5) == b"{}"
+
+
+async def test_a_call_waits_for_a_start_under_way():
+    store, _ = make_store()
+    gate = asyncio.Event()
+
+    async def slow(state):
+        await gate.wait()
+        state.runs = 7
+        return b"started"
+
+    async def work(state):
+        return b"%d" % state.runs
+
+    start = asyncio.create_task(store.start("r", b"f", State, slow, 5))
+    await asyncio.sleep(0)
+    call = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(start, call) == [b"started", b"7"]
+
+
+async def test_calls_and_tombstones_are_bounded():
+    store, _ = make_store(StoreLimits(max_calls=2, max_tombstones=2))
+    await started(store)
+    await store.call("r", "1", b"x", nothing, 5)
+    await store.call("r", "2", b"x", nothing, 5)
+    with pytest.raises(InvalidRequestError, match="made 2 calls"):
+        await store.call("r", "3", b"x", nothing, 5)
+    for name in ("r", "s", "t"):
+        if name != "r":
+            await started(store, name)
+        await store.end(name)
+    with pytest.raises(UnknownRolloutError):
+        await store.call("r", "1", b"x", nothing, 5)
+    with pytest.raises(RolloutEndedError):
+        await store.call("s", "1", b"x", nothing, 5)
+
+
+async def test_work_that_cancels_itself_is_the_environments_failure():
+    store, _ = make_store()
+    await started(store)
+
+    async def work(_):
+        raise asyncio.CancelledError
+
+    with pytest.raises(EnvFailedError, match="cancelled by the environment"):
+        await store.call("r", "c", b"x", work, 5)
+
+
+async def test_close_ends_everything():
+    store, freed = make_store()
+    states = [await started(store, "a"), await started(store, "b")]
+    await store.close()
+    assert freed == states
+    assert len(store) == 0
