@@ -8,7 +8,9 @@
         ├── RolloutFailedError     a rollout has no reward, and was tried as often as allowed
         ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
         ├── MetricsError             a metrics file cannot be read
-        └── ModelServerError         an OpenAI-compatible server that refused, failed or answered nonsense
+        └── ModelServerError         an OpenAI-compatible server that is gone, refuses, or answers nonsense
+            └── RequestRefusedError  it does not take this one request; others may go well
+                └── ContextFullError the conversation is longer than what the model reads
 
 Failures of the environment keep the client's classes.
 """
@@ -48,3 +50,11 @@ class ModelServerError(TrainerError):
 
 class RolloutFailedError(TrainerError):
     """A rollout could not be scored because its environment failed; it is dropped, never scored 0."""
+
+
+class RequestRefusedError(ModelServerError):
+    """The server does not take this one request; others may go well."""
+
+
+class ContextFullError(RequestRefusedError):
+    """The conversation is longer than what the model reads."""

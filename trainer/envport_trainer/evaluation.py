@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import envport
 
-from envport_trainer.errors import RolloutFailedError, TrainerError
+from envport_trainer.errors import RequestRefusedError, RolloutFailedError, TrainerError
 from envport_trainer.evaluation_result import Estimate, EvalResult, EvalRow, estimate_columns
-from envport_trainer.openai import RequestRefusedError
 from envport_trainer.rollouts import RolloutLimits, RolloutSpec, derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from envport.client import EnvClient
 
     from envport_trainer.chat import Chat
+    from envport_trainer.config import TrainConfig
     from envport_trainer.openai import OpenAiModel
     from envport_trainer.types import Sampler
 
@@ -45,6 +46,27 @@ def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 256) 
         return EvalRow.of_trajectory(spec.index, await run_rollout(env, sampler, chat, spec, limits))
 
     return EvalModel(name, attempt, concurrency)
+
+
+@contextmanager
+def local(config: TrainConfig) -> Generator[EvalModel]:
+    """The model that `config` names, loaded into this process with its sampler for as long as the context is open.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        SamplerError: the sampler does not start.
+    """
+    from envport_trainer.chat import Chat
+    from envport_trainer.models import load_policy, stop_ids
+    from envport_trainer.samplers import make_sampler
+
+    loaded = load_policy(config.model, chat_template=config.chat_template)
+    stops = stop_ids(loaded)
+    sampler = make_sampler(config, loaded, stops)
+    try:
+        yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops))
+    finally:
+        sampler.close()
 
 
 def served(model: OpenAiModel, *, concurrency: int = 32) -> EvalModel:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from envport_trainer.errors import ModelServerError
+from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,14 +29,6 @@ _MAX_ANSWER_BYTES = 16 * 2**20
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 20.0
 _OVERFLOW_WORDS = ("context_length_exceeded", "maximum context length", "context window", "max_model_len")
-
-
-class RequestRefusedError(ModelServerError):
-    """The server does not take this one request; others may go well."""
-
-
-class ContextFullError(RequestRefusedError):
-    """The conversation is longer than what the model reads."""
 
 
 class _Function(BaseModel):

@@ -12,9 +12,8 @@ from envport import ProtocolError, TransportError
 from envport_protocol.errors import EnvportError, WireError
 from envport_protocol.messages import Outcome
 
-from envport_trainer.errors import RolloutFailedError
+from envport_trainer.errors import ContextFullError, RolloutFailedError
 from envport_trainer.evaluation_result import EvalRow
-from envport_trainer.openai import ContextFullError
 from envport_trainer.rollouts import derive_seed
 from envport_trainer.types import Finish
 

@@ -92,3 +92,42 @@ def _measured(reward: float, rewards: Mapping[str, float], length: float, tokens
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class EvalProgress:
+    """Shows how many of `total` attempts are done and their mean reward; on a terminal only."""
+
+    def __init__(self, total: int, *, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("[bold]evaluating"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[measured]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("evaluating", total=total, measured="")
+        self._rewards: list[float] = []
+        self._failed = 0
+
+    def row_done(self, reward: float | None) -> None:
+        """Count a finished attempt; None is one that could not be scored."""
+        if reward is None:
+            self._failed += 1
+        else:
+            self._rewards.append(reward)
+        measured = f"reward {sum(self._rewards) / len(self._rewards):.3f}" if self._rewards else ""
+        self._bar.update(
+            self._task, advance=1, measured=measured + (f"  {self._failed} failed" if self._failed else "")
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

@@ -1,0 +1,120 @@
+"""`envport train`: nudge a model's weights by rollouts against environments."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from envport.cli.boundary import INTERRUPTED
+from envport.cli.extras import require
+from envport.cli.output import JsonFlag, print_json, print_table, remark
+
+if TYPE_CHECKING:
+    from envport_trainer.training import TrainResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add `train` to the command line."""
+    app.command(name="train")(train)
+
+
+def train(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file; flags override it.", show_default=False)] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="URL", help="An environment's URL; repeat for several.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder, GGUF file, or hub name.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Weight updates.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for checkpoints, metrics and the trained model.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")
+    ] = False,
+    sampler: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of task order and sampling.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a model without a template.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the TOML file; repeat for more."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a model on environments, each given by its URL. Ctrl-C ends cleanly; --resume goes on.
+
+    Examples:
+
+    envport train --env http://127.0.0.1:8000 --model models/smollm2-135m-instruct --steps 20 --output runs/first
+
+    envport train run.toml --steps 200 --set group_size=16
+    """
+    flags: dict[str, Any] = {
+        "envs": [{"url": url} for url in env] if env else None,
+        "model": model,
+        "steps": steps,
+        "output": output,
+        "sampler": sampler,
+        "seed": seed,
+        "lr": lr,
+        "chat_template": chat_template,
+    }
+    overrides = parse_settings(setting or []) | {name: value for name, value in flags.items() if value is not None}
+    require("torch", "train")
+    require("transformers", "train")
+    from envport_trainer.config import TrainConfig
+    from envport_trainer.training import train as run
+
+    settings = TrainConfig.from_toml(config, overrides)
+    quiet_transformers()
+    _report(run(settings, resume=resume), as_json)
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """`["group_size=16", "loss=cispo"]` -> `{"group_size": 16, "loss": "cispo"}`: TOML values, or else text.
+
+    Raises:
+        typer.BadParameter: a pair without `=` or without a key.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise typer.BadParameter(f"got {pair!r}, expected KEY=VALUE", param_hint="--set")
+        try:
+            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key.strip()] = value.strip()
+    return settings
+
+
+def quiet_transformers() -> None:
+    """Keep its loading bars and remarks off the terminal: errors are raised, and progress is ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def _report(result: TrainResult, as_json: bool) -> None:
+    from envport_trainer.metrics import FILE_NAME, read_metrics
+
+    lines = read_metrics(result.output / FILE_NAME)
+    rewards = [line["reward"] for line in lines if line.get("reward") is not None]
+    first, last = (rewards[0], rewards[-1]) if rewards else (None, None)
+    summary = {
+        "step": result.step,
+        "interrupted": result.interrupted,
+        "first_reward": first,
+        "last_reward": last,
+        "output": str(result.output),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        shown = [None if value is None else f"{value:.3f}" for value in (first, last)]
+        print_table(["steps", "first reward", "last reward", "output"], [[result.step, *shown, result.output]])
+    if result.interrupted:
+        remark(f"ended at step {result.step}; the same command with --resume goes on")
+        raise typer.Exit(INTERRUPTED)
