@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -96,11 +97,12 @@ def commands_of(command: Any, name: str = "envport") -> dict[str, Any]:
 
 
 def _command(name: str, command: Any) -> str:
-    prose, _, example = inspect.cleandoc(command.help or "").partition("Example:")
+    prose, *examples = re.split(r"Examples?:", inspect.cleandoc(command.help or ""))
+    lines = [line.strip() for example in examples for line in example.splitlines() if line.strip()]
     hints = get_type_hints(inspect.unwrap(command.callback))
     rows = [_parameter(param, hints[param.name]) for param in command.params if "--help" not in param.opts]
     head = ["| parameter | variable | default | meaning |", "|---|---|---|---|"] if rows else []
-    shown = ["```sh", *(line.strip() for line in example.strip().splitlines()), "```", ""]
+    shown = ["```sh", *lines, "```", ""]
     return "\n".join([f"## `{name}`", "", prose.strip(), "", *shown, *head, *rows, ""])
 
 

@@ -44,15 +44,22 @@ def test_generated_pages_are_what_the_code_says(generate: ModuleType, name: str)
     assert page(name) == generate.PAGES[name](), "run make openapi"
 
 
-def test_every_error_class_is_on_the_page_on_errors():
-    defined = {
-        node.name
+def classes() -> dict[str, set[str]]:
+    """Every class of the packages with the names of its bases."""
+    return {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
         for folder in PACKAGE_FOLDERS
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and not node.name.startswith("_")
+        if isinstance(node, ast.ClassDef)
     }
-    assert defined <= set(re.findall(r"^\| `(\w+)` \|", page("errors.md"), re.MULTILINE))
+
+
+def test_every_error_class_is_on_the_page_on_errors():
+    bases_of, errors = classes(), {"EnvportError"}
+    while more := {name for name, bases in bases_of.items() if bases & errors} - errors:
+        errors |= more
+    assert errors == set(re.findall(r"^\| `(\w+)` \|", page("errors.md"), re.MULTILINE))
 
 
 def test_every_endpoint_of_an_environment_is_in_the_protocol():
