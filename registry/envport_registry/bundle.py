@@ -7,6 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +23,14 @@ from envport_registry.paths import check_clashes, check_path
 from envport_registry.ustar import BundleLimits, Entry, read_tar, tar_size, write_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from envport_protocol.project import ProjectConfig
 
 PART_PREFIX = ".part-"
 """Of folders that are being written; one that is found later was left by a process that was killed."""
+
+_STALE_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,14 @@ def unpack(tar: bytes, into: Path) -> None:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
+
+
+def remove_stale(parts: Iterable[Path]) -> None:
+    """Removes those files and folders that a killed process left half written more than a day ago."""
+    for part in parts:
+        with suppress(FileNotFoundError):
+            if part.lstat().st_mtime < time.time() - _STALE_S:
+                shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink()
 
 
 def _read_config(content: bytes) -> ProjectConfig:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import platformdirs
 
-from envport_registry.bundle import PART_PREFIX, Bundle, unpack, verify_folder
+from envport_registry.bundle import PART_PREFIX, Bundle, remove_stale, unpack, verify_folder
 from envport_registry.digest import digest_hex
 from envport_registry.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_STALE_S = 24 * 3600.0
 
 
 def default_home() -> Path:
@@ -51,7 +46,7 @@ class Cache:
             StorageError: the disk refused; nothing is left behind.
         """
         folder = self.folder(bundle.digest)
-        self._remove_stale()
+        remove_stale((self.home / "envs").glob(f"{PART_PREFIX}*"))
         try:
             unpack(bundle.tar, folder)
         except StorageError:
@@ -60,10 +55,3 @@ class Cache:
             # Another process was first. What lies there must still be the same.
             verify_folder(folder, bundle.digest)
         return folder
-
-    def _remove_stale(self) -> None:
-        """Removes what a killed process left half unpacked more than a day ago."""
-        for part in (self.home / "envs").glob(f"{PART_PREFIX}*"):
-            with suppress(FileNotFoundError):
-                if part.lstat().st_mtime < time.time() - _STALE_S:
-                    shutil.rmtree(part, ignore_errors=True)

@@ -16,8 +16,7 @@
         ├── StorageError             500  the disk said no
         │   └── NoSpaceError         507  the disk is full
         ├── HubUnreachableError      503  no answer from the hub: raised by the client only
-        ├── NotAHubError             502  something else answered: raised by the client only
-        └── PortInUseError           500  the hub cannot listen: raised at its start only
+        └── NotAHubError             502  something else answered: raised by the client only
 
 The hub raises one, it crosses as the one error body, and the client raises the same class again.
 """
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 from envport_protocol.errors import WireError, error_from_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from envport_protocol.messages import ErrorBody
@@ -148,12 +147,6 @@ class NotAHubError(RegistryError):
     code = "not_a_hub"
 
 
-class PortInUseError(RegistryError):
-    """The hub cannot listen on the address it was given."""
-
-    code = "port_in_use"
-
-
 _CLASSES: list[type[RegistryError]] = [*RegistryError.__subclasses__(), NoSpaceError]
 _BY_CODE = {cls.code: cls for cls in _CLASSES}
 
@@ -167,7 +160,7 @@ def registry_error_from_body(status: int, body: ErrorBody) -> WireError:
 
 
 @contextmanager
-def disk_boundary(path: Path, doing: str) -> Iterator[None]:
+def disk_boundary(path: Path, doing: str) -> Generator[None]:
     """Turns the disk's errors into `NoSpaceError` or `StorageError` that name `path` and what was being done."""
     try:
         yield

@@ -12,7 +12,7 @@ import httpx
 from envport_protocol.messages import ErrorBody
 from pydantic import BaseModel, ValidationError
 
-from envport_registry.errors import HubUnreachableError, NotAHubError, registry_error_from_body
+from envport_registry.errors import HubUnreachableError, NotAHubError, TokenRefusedError, registry_error_from_body
 from envport_registry.hub_messages import DIGEST_HEADER, TAR_TYPE, EnvInfo, EnvList, PublishAnswer, VersionInfo
 from envport_registry.ustar import BundleLimits
 
@@ -49,12 +49,10 @@ class HubClient:
         """
         Raises:
             NotAHubError: `url` is no http or https URL.
+            TokenRefusedError: `token` has characters that no token has.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise NotAHubError(f"{url!r} is no hub's URL: expected http://HOST:PORT or https://HOST")
-        self.url = url.rstrip("/")
-        self._token = token
+        self.url = _checked_url(url)
+        self._token = None if token is None else _checked_token(token)
         self._owns_http = http is None
         self._http = http or httpx.Client(trust_env=not is_loopback(url))
 
@@ -98,7 +96,11 @@ class HubClient:
     def download(self, info: VersionInfo, on_progress: Progress | None = None) -> bytes:
         """The bytes that the hub has for this version's digest. Whether they match it is for the caller to check."""
         request = self._http.build_request("GET", f"{self.url}/v1/blobs/{info.digest}")
-        on_bytes = None if on_progress is None else lambda done: on_progress(done, info.size_bytes)
+
+        def on_bytes(done: int) -> None:
+            if on_progress is not None:
+                on_progress(done, info.size_bytes)
+
         return self._retried(request, BundleLimits().max_bytes, _TRANSFER_DEADLINE_S, on_bytes)
 
     def publish(self, ref: EnvRef, bundle: Bundle, on_progress: Progress | None = None) -> PublishAnswer:
@@ -206,6 +208,27 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise NotAHubError(f"{url!r} is no hub's URL: expected http://HOST:PORT or https://HOST")
+    return url.rstrip("/")
+
+
+def _checked_token(token: str) -> str:
+    token = token.strip()
+    # Checked here, since the HTTP library's own message about a bad header would show the token.
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise TokenRefusedError(
+            "the token given is empty or has a space or other characters that no token has: check --token and "
+            "ENVPORT_TOKEN"
+        )
+    return token
 
 
 def _chunks(content: bytes, on_progress: Progress | None) -> Iterator[bytes]:

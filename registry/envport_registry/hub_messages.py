@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 DIGEST_HEADER = "X-Envport-Digest"
 TAR_TYPE = "application/x-tar"
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+VersionText = Annotated[str, Field(pattern=r"^[0-9A-Za-z.!+-]{1,64}$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class _Answer(BaseModel):
@@ -15,10 +22,10 @@ class _Answer(BaseModel):
 class VersionInfo(_Answer):
     """`GET /v1/envs/{namespace}/{name}/{version}`: one published version. It never changes."""
 
-    namespace: str
-    name: str
-    version: str
-    digest: str
+    namespace: Name
+    name: Name
+    version: VersionText
+    digest: Digest
     """Of the bundle, `sha256:…`; the bundle itself is at `/v1/blobs/{digest}`."""
     size_bytes: int
     summary: str = ""
@@ -30,11 +37,17 @@ class VersionInfo(_Answer):
 class EnvInfo(_Answer):
     """`GET /v1/envs/{namespace}/{name}`: an environment and its versions, highest first."""
 
-    namespace: str
-    name: str
-    default: str
+    namespace: Name
+    name: Name
+    default: VersionText
     """The version that is meant when none is named: the highest that is no pre-release."""
     versions: list[VersionInfo]
+
+    @model_validator(mode="after")
+    def _default_is_published(self) -> Self:
+        if self.default not in {version.version for version in self.versions}:
+            raise ValueError("the default version is not among the versions")
+        return self
 
 
 class EnvList(_Answer):

@@ -16,6 +16,7 @@ from sqlalchemy import UniqueConstraint, create_engine, event, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from envport_registry.bundle import remove_stale
 from envport_registry.digest import digest_hex
 from envport_registry.errors import (
     StorageError,
@@ -76,8 +77,7 @@ class Store:
         self.blobs = data / "blobs" / "sha256"
         with disk_boundary(data, "opening the hub's data folder"):
             self.blobs.mkdir(parents=True, exist_ok=True)
-            for part in self.blobs.glob(f"*{_PART_SUFFIX}"):
-                part.unlink()
+            remove_stale(self.blobs.glob(f"*{_PART_SUFFIX}"))
         self._engine = create_engine(f"sqlite:///{data / 'hub.sqlite3'}")
         event.listen(self._engine, "connect", _set_up_connection)
         try:
@@ -193,6 +193,11 @@ class Store:
         except IntegrityError:
             standing = self.version(EnvRef(info.namespace, info.name, info.version))
         except OperationalError as error:
+            if "full" in str(error.orig):
+                raise NoSpaceError(
+                    f"no space left for the hub's database beside {self.blobs}: nothing was kept; free some space and "
+                    "publish again"
+                ) from error
             raise StorageError(f"the hub's database refused the publish: {error.orig}; try again") from error
         if standing.digest != info.digest:
             raise VersionExistsError(

@@ -20,7 +20,7 @@ _MAX_TOKEN_BYTES = 4096
 _MIN_TOKEN_CHARS = 20
 
 
-def token_file(home: Path) -> Path:
+def token_file_of(home: Path) -> Path:
     """Where the hub of this machine leaves its token, readable for its owner only."""
     return home / "hub" / "token"
 
