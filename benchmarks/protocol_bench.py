@@ -30,7 +30,7 @@ import orjson
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 CALLS_PER_EPISODE = 4
 WARM_UP_S = 0.5
@@ -42,9 +42,6 @@ class Session(Protocol):
 
     async def call(self, text: str) -> str: ...
     async def finish(self) -> float | None: ...
-
-
-Opener = "Callable[[], Awaitable[Session]]"
 
 
 @dataclass
@@ -119,7 +116,7 @@ SERVERS = {"envport": serve_envport, "bare": serve_bare}
 
 
 @asynccontextmanager
-async def running(kind: str, port: int) -> AsyncIterator[tuple[str, psutil.Process]]:
+async def running(kind: str, port: int) -> AsyncGenerator[tuple[str, psutil.Process]]:
     """A server in a process of its own: its URL and the process."""
     child = _start(kind, port)
     try:
@@ -200,7 +197,7 @@ class BareSession:
 
 
 @asynccontextmanager
-async def opener(client: str, url: str) -> AsyncIterator[Any]:
+async def opener(client: str, url: str) -> AsyncGenerator[Any]:
     """A function that opens a session."""
     if client == "envport":
         async with envport.connect(url) as env:

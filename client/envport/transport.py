@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 from envport_protocol.errors import EnvportError, WireError
 
 from envport.answers import AnswerT, RawAnswer, decode, read
-from envport.errors import TransportError
+from envport.errors import ProtocolError, TransportError
 from envport.requests import encode
 from envport.retry import Backoff, Retryable
 from envport.unreachable import why_unreachable
@@ -35,6 +36,7 @@ FIRST_CONTACT_S = 3.0
 
 class _Call(NamedTuple):
     url: str
+    parsed_url: httpx.URL
     body: bytes | None
     params: Mapping[str, str | int] | None
     deadline_s: float
@@ -72,7 +74,8 @@ class Transport:
         """
         body = None if request is None else encode(request)
         deadline_s = (self.timeout_s if timeout_s is None else timeout_s) + MARGIN_S
-        call = _Call(f"{self.url}{path}", body, params, deadline_s)
+        url = f"{self.url}{path}"
+        call = _Call(url, _parsed(url), body, params, deadline_s)
         budget_s = self.retry_for_s if retry_for_s is None else retry_for_s
         tries = 0
         failing_since: float | None = None
@@ -99,14 +102,24 @@ class Transport:
         try:
             async with (
                 asyncio.timeout(call.deadline_s),
-                self._http.stream(method, call.url, params=call.params, content=call.body, headers=headers) as response,
+                self._http.stream(
+                    method, call.parsed_url, params=call.params, content=call.body, headers=headers
+                ) as response,
             ):
                 self._was_met = True
                 return await read(response, call.url)
         except TimeoutError as error:
             raise Retryable(TransportError(call.url, f"no answer within {call.deadline_s:g} s")) from error
+        except httpx.DecodingError as error:
+            raise ProtocolError(call.url, f"its answer cannot be decompressed: {error}") from error
         except httpx.TransportError as error:
             raise why_unreachable(error, call.url) from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    # httpx spends a seventh of a call on reading its URL; there are few.
+    return httpx.URL(url)
 
 
 def _given_up(error: EnvportError, tries: int, failing_s: float) -> EnvportError:

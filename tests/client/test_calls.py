@@ -191,3 +191,12 @@ async def test_an_answer_without_end_is_cut_off(env, script, monkeypatch):
     rollout = await env.start_rollout(task_id="train-0")
     with pytest.raises(envport.ProtocolError, match="the answer is over 1000 bytes, the most that this client takes"):
         await rollout.run_tool("echo")
+
+
+async def test_an_answer_that_cannot_be_decompressed_is_told(env, scripted_http):
+    async def garbled(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip"))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(garbled)) as http:
+        with pytest.raises(envport.ProtocolError, match="its answer cannot be decompressed"):
+            await envport.connect(URL, http=http).open()

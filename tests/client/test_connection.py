@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import asynccontextmanager
 
+import aiohttp
 import envport
 import httpx
 import orjson
 import pytest
-from envport.connection import MAX_CONNECTIONS, open_http
+from aiohttp.client_reqrep import ConnectionKey
+from envport.connection import MAX_CONNECTIONS, _Transport, open_http
 from httpx_aiohttp import AiohttpTransport
 
 MANIFEST = orjson.dumps({"name": "e", "version": "1", "protocol": {"min": "1.0", "max": "1.0"}})
@@ -106,3 +109,28 @@ async def test_a_new_http_client_waits_ten_seconds_for_a_connection_and_leaves_t
         assert http.timeout == httpx.Timeout(None, connect=10.0)
         assert not http.trust_env
         assert not http.follow_redirects
+
+
+HOST = ConnectionKey("127.0.0.1", 9, False, True, None, None, None)
+
+NAMES = [
+    (aiohttp.ClientConnectorError(HOST, OSError(errno.ENETUNREACH, "no route")), httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError("late"), httpx.ConnectTimeout),
+    (aiohttp.SocketTimeoutError("late"), httpx.ReadTimeout),
+    (aiohttp.ServerDisconnectedError(), httpx.ReadError),
+    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), httpx.ReadError),
+    (aiohttp.ClientPayloadError("half"), httpx.ReadError),
+    (aiohttp.ClientError("other"), httpx.RemoteProtocolError),
+]
+
+
+@pytest.mark.parametrize(("raised", "told"), NAMES, ids=lambda value: getattr(value, "__name__", type(value).__name__))
+async def test_each_failure_of_aiohttp_is_named_as_what_it_is(raised, told):
+    class Session:
+        def request(self, **_: object) -> object:
+            raise raised
+
+    transport = _Transport(client=Session)
+    with pytest.raises(httpx.TransportError) as caught:
+        await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:9/"))
+    assert type(caught.value) is told
