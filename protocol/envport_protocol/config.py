@@ -25,7 +25,7 @@ class ServeConfig(BaseModel):
     """Weights by component, over those of the environment."""
     max_rollouts: Annotated[int, Field(ge=1)] = 1000
     """Rollouts held at a time; one more is 503. A training step of 64 groups of 8 fits with room."""
-    max_calls_per_rollout: Annotated[int, Field(ge=1)] = 10_000
+    max_calls_per_rollout: Annotated[int, Field(ge=1)] = 100_000
     """Their answers are kept for retries until the rollout ends."""
     max_tombstones: Annotated[int, Field(ge=1)] = 100_000
     """Ended rollout ids that are remembered, about 300 bytes each."""

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from envport_protocol.errors import (
@@ -47,7 +48,7 @@ class StoreLimits:
     idle_timeout_s: float = 600.0
     end_timeout_s: float = 60.0
     """Deadline of the author's code that frees a rollout."""
-    max_calls: int = 10_000
+    max_calls: int = 100_000
     """Calls of one rollout; their answers are kept until it ends."""
     max_tombstones: int = 100_000
     """Ended ids that are remembered; the oldest are forgotten first."""
@@ -55,11 +56,36 @@ class StoreLimits:
 
 @dataclass(slots=True)
 class _Call:
-    """One call. The future's result is the answer or the error, never an exception, so that none goes unretrieved."""
+    """One call: while it runs, its task and the future that those who ask wait for; afterwards only the outcome.
+
+    The future's result is the answer or the error, never an exception, so that none goes unretrieved.
+    """
 
     fingerprint: bytes
-    outcome: asyncio.Future[bytes | WireError]
-    task: asyncio.Task[bytes]
+    outcome: bytes | WireError | None = None
+    waiting: asyncio.Future[bytes | WireError] | None = None
+    task: asyncio.Task[bytes] | None = None
+
+    def settle(self, outcome: bytes | WireError) -> None:
+        """Fixes the outcome; the first one counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            if self.waiting is not None:
+                self.waiting.set_result(outcome)
+                self.waiting = None
+
+    async def answer(self) -> bytes:
+        """The answer, as soon as there is an outcome.
+
+        Raises:
+            WireError: the outcome is one.
+        """
+        outcome = self.outcome
+        if outcome is None and self.waiting is not None:
+            outcome = await asyncio.shield(self.waiting)
+        if isinstance(outcome, bytes):
+            return outcome
+        raise InfraError("the call has no outcome") if outcome is None else outcome.with_traceback(None)
 
 
 @dataclass(slots=True)
@@ -132,13 +158,14 @@ class RolloutStore(Generic[S]):
             rollout = _Rollout(new_state(), self._clock())
             self._live[rollout_id] = rollout
             rollout.start = self._launch(rollout, fingerprint, work, timeout_s, "start_rollout")
-            rollout.start.outcome.add_done_callback(lambda future: self._start_done(rollout_id, fingerprint, future))
+            if rollout.start.waiting is not None:
+                rollout.start.waiting.add_done_callback(partial(self._start_done, rollout_id, fingerprint))
         call = rollout.start
         if call is None or call.fingerprint != fingerprint:
             raise IdConflictError(
                 f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
             )
-        return await _answer(call)
+        return await call.answer()
 
     async def call(
         self,
@@ -157,8 +184,8 @@ class RolloutStore(Generic[S]):
             WireError: what `work` raised, or CallTimeoutError.
         """
         rollout = self._find(rollout_id)
-        if rollout.start is not None and not rollout.start.outcome.done():
-            await _answer(rollout.start)
+        if rollout.start is not None and rollout.start.outcome is None:
+            await rollout.start.answer()
             rollout = self._find(rollout_id)
         rollout.used_at = self._clock()
         call = rollout.calls.get(call_id)
@@ -172,7 +199,7 @@ class RolloutStore(Generic[S]):
             raise IdConflictError(
                 f"{call_id!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
             )
-        return await _answer(call)
+        return await call.answer()
 
     def state(self, rollout_id: str) -> S:
         """The state of a rollout that is held.
@@ -240,14 +267,13 @@ class RolloutStore(Generic[S]):
         what: str,
     ) -> _Call:
         loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[bytes | WireError] = loop.create_future()
         task = loop.create_task(work(rollout.state))
-        call = _Call(fingerprint, outcome, task)
+        call = _Call(fingerprint, waiting=loop.create_future(), task=task)
         rollout.running += 1
         rollout.used_at = self._clock()
 
         def expire() -> None:
-            _settle(outcome, _too_late(what, timeout_s))
+            call.settle(_too_late(what, timeout_s))
             task.cancel()
 
         timer = loop.call_later(timeout_s, expire)
@@ -256,7 +282,8 @@ class RolloutStore(Generic[S]):
             timer.cancel()
             rollout.running -= 1
             rollout.used_at = self._clock()
-            _settle(outcome, _outcome(done, what))
+            call.settle(_outcome(done, what))
+            call.task = None
 
         task.add_done_callback(finish)
         self._keep(task)
@@ -282,12 +309,14 @@ class RolloutStore(Generic[S]):
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
     ) -> None:
-        unfinished = [call for call in (rollout.start, *rollout.calls.values()) if call and not call.task.done()]
-        for call in unfinished:
-            _settle(call.outcome, _ended(rollout_id, reason))
-            call.task.cancel()
-        if unfinished:
-            await asyncio.wait([call.task for call in unfinished], timeout=_STOP_TIMEOUT_S)
+        stopped: list[asyncio.Task[bytes]] = []
+        for call in (rollout.start, *rollout.calls.values()):
+            if call is not None and call.task is not None:
+                call.settle(_ended(rollout_id, reason))
+                call.task.cancel()
+                stopped.append(call.task)
+        if stopped:
+            await asyncio.wait(stopped, timeout=_STOP_TIMEOUT_S)
         freeing = asyncio.create_task(self._free(rollout.state))
         self._keep(freeing)
         await asyncio.wait([freeing], timeout=self._limits.end_timeout_s)
@@ -312,13 +341,6 @@ class RolloutStore(Generic[S]):
         task.add_done_callback(self._tasks.discard)
 
 
-async def _answer(call: _Call) -> bytes:
-    outcome = call.outcome.result() if call.outcome.done() else await asyncio.shield(call.outcome)
-    if isinstance(outcome, WireError):
-        raise outcome.with_traceback(None)
-    return outcome
-
-
 def _outcome(done: asyncio.Task[T], what: str) -> T | WireError:
     if done.cancelled():
         return EnvFailedError(f"{what} was cancelled by the environment's own code")
@@ -333,11 +355,6 @@ def _outcome(done: asyncio.Task[T], what: str) -> T | WireError:
 
 def _too_late(what: str, timeout_s: float) -> CallTimeoutError:
     return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
-
-
-def _settle(outcome: asyncio.Future[bytes | WireError], value: bytes | WireError) -> None:
-    if not outcome.done():
-        outcome.set_result(value)
 
 
 def _bare(error: WireError) -> WireError:
