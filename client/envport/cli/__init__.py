@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 import typer
 
-from envport.cli import serve
+from envport.cli import eval, hub, run, serve, train
 from envport.cli.boundary import exit_code_of
 
 __all__ = ["app", "main"]
@@ -33,10 +30,8 @@ def _root(
         raise typer.Exit
 
 
-serve.register(app)
-for _name in ("hub", "run", "train", "eval"):
-    if importlib.util.find_spec(f"envport.cli.{_name}") is not None:
-        importlib.import_module(f"envport.cli.{_name}").register(app)
+for group in (serve, hub, run, train, eval):
+    group.register(app)
 
 
 def main() -> None:
