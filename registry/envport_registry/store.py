@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from envport_registry.bundle import remove_stale
 from envport_registry.digest import digest_hex
 from envport_registry.errors import (
+    NoSpaceError,
     StorageError,
     UnknownBlobError,
     UnknownEnvError,
