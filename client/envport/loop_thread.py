@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -32,11 +33,12 @@ class LoopThread:
         if self._loop.is_closed():
             work.close()
             raise RuntimeError("this client is closed: connect again")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        job = _Job(work)
         try:
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(job.run(), self._loop).result()
         except BaseException:
-            future.cancel()
+            with suppress(RuntimeError):  # the loop was closed meanwhile, and cancelled it
+                self._loop.call_soon_threadsafe(job.drop)
             raise
 
     def stop(self) -> None:
@@ -56,3 +58,24 @@ class LoopThread:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+
+
+class _Job(Generic[T]):
+    """Work that can be dropped at any moment after it was handed over, even before its task exists."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self._work = work
+        self._task: asyncio.Task[Any] | None = None
+        self._is_dropped = False
+
+    async def run(self) -> T:
+        self._task = asyncio.current_task()
+        if self._is_dropped:
+            self._work.close()
+            raise asyncio.CancelledError
+        return await self._work
+
+    def drop(self) -> None:
+        self._is_dropped = True
+        if self._task is not None:
+            self._task.cancel()
