@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _FOLDER = re.compile(r"step-(\d{6,})")
 _SPARE_BYTES = 2**24
+_UNREADABLE = (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError, ValueError, KeyError, TypeError)
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ def save_checkpoint(folder: Path, state: TrainState, *, keep: int = 2) -> Path:
             shutil.rmtree(old.rename(_replaced(old)))
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
         raise CheckpointError(
-            f"cannot write the checkpoint {final}: {error}; the earlier ones are whole. "
+            f"cannot write the checkpoint {final}: {_first_line(error)}; the earlier ones are whole. "
             "Check the space and the rights, then resume"
         ) from error
     return final
@@ -99,10 +101,12 @@ def load_latest(folder: Path) -> TrainState | None:
         return None
     try:
         return _read(found[-1])
-    except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
+        # torch's text on a pickle that it refuses advises to run it all the same.
+        reason = "it holds more than tensors" if isinstance(error, UnpicklingError) else _first_line(error)
         raise CheckpointError(
-            f"cannot read the checkpoint {found[-1]}: {error or type(error).__name__}; it was changed after it was "
-            "written. Remove the folder to go on from the one before"
+            f"cannot read the checkpoint {found[-1]}: {reason}; it was changed after it was written. Remove the folder "
+            "to go on from the one before"
         ) from error
 
 
@@ -189,6 +193,10 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _replaced(final: Path) -> Path:

@@ -239,8 +239,8 @@ def _explain_one(
     source = f"{path}: " if path is not None and not (place and place[0] in flags) else ""
     key = ".".join(["env", *place[1:]] if in_env else place)
     if kind == "extra_forbidden":
-        names = EnvSource.model_fields if in_env else {**TrainConfig.model_fields, "env": None}
-        near = difflib.get_close_matches(place[-1], [name for name in names if name != "envs"], n=1, cutoff=0.5)
+        names = set(EnvSource.model_fields) if in_env else set(TrainConfig.model_fields) - {"envs"} | {"env"}
+        near = difflib.get_close_matches(place[-1], names, n=1, cutoff=0.5)
         known = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(names))}"
         return f"{source}unknown key {key!r}; {known}"
     if kind == "missing" and place in (["envs"], ["model"]):
