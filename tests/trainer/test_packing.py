@@ -100,9 +100,7 @@ def test_a_group_that_fits_is_packed_with_its_prompt_once() -> None:
     assert batch.input_ids.tolist() == [
         [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27]
     ]
-    assert batch.position_ids.tolist() == [
-        [0, 1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9, 10, 5, 0, 1, 2, 3, 4, 5, 2, 3]
-    ]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9, 10, 5, 0, 1, 2, 3, 4, 5, 2, 3]]
     assert batch.target_N.tolist() == [10, 11, 12, 13, 14, 17, 18, 19, 22, 23, 24, 25, 26, 27]
     assert batch.source_N.tolist() == [4, 5, 6, 4, 8, 11, 12, 4, 16, 17, 18, 19, 16, 21]
 

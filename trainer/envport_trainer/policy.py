@@ -52,7 +52,9 @@ class Policy:
         return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def target_logprobs(hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+def target_logprobs(
+    hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temperature: float, dtype: torch.dtype
+) -> Tensor:
     """fp32 log-softmax of `hidden @ head.T / temperature` at the targets, (N,). Matrix products run in `dtype`."""
     out = _TargetLogprobs.apply(hidden_ND, head_VD, target_N, temperature, dtype)
     assert isinstance(out, Tensor)
@@ -61,7 +63,9 @@ def target_logprobs(hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temper
 
 class _TargetLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, target: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, target: Tensor, temperature: float, dtype: torch.dtype
+    ) -> Tensor:
         low = head.to(dtype)
         logprob = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
         lse = torch.empty_like(logprob)

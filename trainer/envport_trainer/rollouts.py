@@ -100,9 +100,7 @@ async def collect_step(
         count = min(wanted - len(step.groups), wanted + max_refills - step.started)
         plans = [start_group(step.started + n) for n in range(count)]
         step.started += count
-        jobs = [
-            _run_or_drop(env, sampler, chat, spec, limits, on_rollout) for env, specs in plans for spec in specs
-        ]
+        jobs = [_run_or_drop(env, sampler, chat, spec, limits, on_rollout) for env, specs in plans for spec in specs]
         done = await asyncio.gather(*jobs)
         for n in range(count):
             members = [t for t in done[n * group_size : (n + 1) * group_size] if t is not None]

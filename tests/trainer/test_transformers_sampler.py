@@ -1,0 +1,133 @@
+"""Waves of the transformers sampler give what transformers' own forward would, whatever else is in the wave."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from envport_trainer.samplers.transformers import TransformersSampler
+from envport_trainer.types import Sample, SampleRequest
+
+STOP = frozenset({0})
+
+
+@pytest.fixture
+def model() -> PreTrainedModel:
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=61,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        initializer_range=0.3,
+    )
+    return LlamaForCausalLM(config).float().eval()
+
+
+async def wave(sampler: TransformersSampler, requests: list[SampleRequest]) -> list[Sample]:
+    async def one(request: SampleRequest) -> Sample:
+        async with sampler.rollout():
+            return await sampler.sample(request)
+
+    return await asyncio.gather(*(one(request) for request in requests))
+
+
+def logprobs_by_forward(model: PreTrainedModel, request: SampleRequest, sample: Sample) -> list[float]:
+    ids = torch.tensor([[*request.prompt_ids, *sample.token_ids]])
+    with torch.no_grad():
+        logits = model(ids).logits[0, len(request.prompt_ids) - 1 : -1] / (request.temperature or 1.0)
+    chosen = functional.log_softmax(logits, -1).gather(1, torch.tensor(sample.token_ids)[:, None])
+    return chosen[:, 0].tolist()
+
+
+REQUESTS = [
+    SampleRequest([5, 6, 7, 8], 12, seed=1),
+    SampleRequest([9, 10], 7, seed=2),
+    SampleRequest([5, 6, 7, 8], 12, seed=3, temperature=0.6),
+    SampleRequest([5, 6, 7, 8], 5, seed=4, temperature=0.0),
+    SampleRequest([11, 12, 13, 14, 15, 16], 9, seed=5, temperature=0.0),
+]
+
+
+async def test_logprobs_equal_those_of_an_ordinary_forward(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    samples = await wave(sampler, REQUESTS)
+    for request, sample in zip(REQUESTS, samples, strict=True):
+        assert sample.logprobs == pytest.approx(logprobs_by_forward(model, request, sample), abs=1e-5)
+    sampler.close()
+
+
+async def test_greedy_requests_get_the_ids_of_generate(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    samples = await wave(sampler, REQUESTS)
+    for place in (3, 4):
+        request = REQUESTS[place]
+        expected = model.generate(
+            torch.tensor([request.prompt_ids]),
+            attention_mask=torch.ones(1, len(request.prompt_ids)),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+            eos_token_id=0,
+            pad_token_id=0,
+        )[0, len(request.prompt_ids) :]
+        assert samples[place].token_ids == expected.tolist()
+    sampler.close()
+
+
+async def test_a_request_samples_the_same_alone_and_in_company_in_any_order(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    together = await wave(sampler, REQUESTS)
+    backwards = (await wave(sampler, REQUESTS[::-1]))[::-1]
+    alone = [(await wave(sampler, [request]))[0] for request in REQUESTS]
+    assert [s.token_ids for s in together] == [s.token_ids for s in backwards] == [s.token_ids for s in alone]
+    sampler.close()
+
+
+async def test_samples_follow_the_models_distribution(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    count = 4000
+    samples = await wave(sampler, [SampleRequest([5, 6, 7], 1, seed=seed) for seed in range(count)])
+    with torch.no_grad():
+        expected = model(torch.tensor([[5, 6, 7]])).logits[0, -1].softmax(-1)
+    seen = torch.bincount(torch.tensor([s.token_ids[0] for s in samples]), minlength=61) / count
+    # Five standard errors of a binomial share, for each of the 61 tokens.
+    bound = 5 * (expected * (1 - expected) / count).sqrt() + 1e-3
+    assert ((seen - expected).abs() <= bound).all()
+    sampler.close()
+
+
+async def test_a_stop_token_ends_a_sample_and_is_its_last_id(model: PreTrainedModel) -> None:
+    (free,) = await wave(TransformersSampler(model, frozenset(), "fp32"), [SampleRequest([5, 6], 20, seed=7)])
+    assert free.truncated
+    assert len(free.token_ids) == 20
+    stop = free.token_ids[4]
+    (stopped,) = await wave(TransformersSampler(model, frozenset({stop}), "fp32"), [SampleRequest([5, 6], 20, seed=7)])
+    assert stopped.token_ids == free.token_ids[: free.token_ids.index(stop) + 1]
+    assert not stopped.truncated
+
+
+async def test_new_weights_change_what_is_sampled(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    with torch.no_grad():
+        model.lm_head.weight.copy_(model.lm_head.weight.roll(1, 0))
+    sampler.update_weights(model)
+    (sample,) = await wave(sampler, [REQUESTS[0]])
+    assert sample.logprobs == pytest.approx(logprobs_by_forward(model, REQUESTS[0], sample), abs=1e-5)
+    sampler.close()
+
+
+async def test_a_wave_does_not_wait_for_ever_for_a_busy_rollout(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envport_trainer.samplers.transformers.GATHER_S", 0.05)
+    sampler = TransformersSampler(model, STOP, "fp32")
+    async with sampler.rollout():
+        (sample,) = await asyncio.wait_for(wave(sampler, [REQUESTS[1]]), timeout=20)
+    assert len(sample.token_ids) <= 7
+    sampler.close()
