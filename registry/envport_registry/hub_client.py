@@ -35,6 +35,7 @@ _GET_ATTEMPTS = 3
 _BACKOFF_S = 0.2
 _PASSING = frozenset({502, 503, 504})
 _MAX_ANSWER_BYTES = 16 * 2**20
+_MAX_PORT = 65535
 _CHUNK_BYTES = 256 * 2**10
 
 
@@ -215,7 +216,7 @@ def _checked_url(url: str) -> str:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL("")
-    if parts.scheme not in ("http", "https") or not parts.host:
+    if parts.scheme not in ("http", "https") or not parts.host or not 0 < (parts.port or 80) <= _MAX_PORT:
         raise NotAHubError(f"{url!r} is no hub's URL: expected http://HOST:PORT or https://HOST")
     return url.rstrip("/")
 

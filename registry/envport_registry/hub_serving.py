@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from fastapi import FastAPI
+
 _GRACE_S = 10
 """For transfers that run when the hub is told to stop; a publish that is cut off leaves nothing."""
 
@@ -37,7 +39,7 @@ def serve_hub(data: Path, token_file: Path, host: str, port: int, on_ready: Call
         store = Store(data)
         try:
             created = register_token(store, token_file)
-            server = HubServer(store, lambda: on_ready(url_of(listener, host), created))
+            server = HubServer(create_hub(store), lambda: on_ready(url_of(listener, host), created))
             server.run(sockets=[listener])
         finally:
             store.close()
@@ -46,12 +48,12 @@ def serve_hub(data: Path, token_file: Path, host: str, port: int, on_ready: Call
 
 
 class HubServer(uvicorn.Server):
-    """A uvicorn server of the hub on an open store; calls `on_ready` once it answers."""
+    """A uvicorn server of the hub's application; calls `on_ready` once it answers."""
 
-    def __init__(self, store: Store, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: FastAPI, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                create_hub(store),
+                app,
                 http="httptools",
                 ws="none",
                 access_log=False,

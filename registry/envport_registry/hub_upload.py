@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from envport_protocol.errors import BodyTooLargeError, InvalidRequestError
+from starlette.requests import ClientDisconnect
 
 from envport_registry.bundle import read_bundle
 from envport_registry.digest import compare_digests
@@ -51,6 +52,8 @@ async def receive(request: Request, part: Path, expected_digest: str, limits: Up
     try:
         async with asyncio.timeout(limits.timeout_s):
             size, digest = await _write_body(request, part, max_bytes)
+    except ClientDisconnect as error:
+        raise InvalidRequestError("the client went away before the whole bundle had arrived") from error
     except TimeoutError as error:
         raise UploadTimeoutError(
             f"the bundle did not arrive within {limits.timeout_s:g} s: publish again over a faster connection"

@@ -164,7 +164,10 @@ class Store:
         """
         path = self.blobs / digest_hex(digest)
         if not path.is_file():
-            raise UnknownBlobError(f"this hub holds no bundle with the digest {digest}: pull by name and version")
+            raise UnknownBlobError(
+                f"this hub holds no bundle with the digest {digest}: if one of its versions has it, the file was lost, "
+                "and publishing the same folder again puts it right"
+            )
         return path
 
     def new_part(self) -> Path:
