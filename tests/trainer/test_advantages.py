@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from envport_trainer.advantages import group_advantages, has_spread
 
 

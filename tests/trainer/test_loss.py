@@ -6,9 +6,8 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
-
 from envport_trainer.loss import cispo, clipped, dppo, policy_loss, safe_log_ratio
+from torch import Tensor
 
 
 def tensor(*values: float) -> Tensor:

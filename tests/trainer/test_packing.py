@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
-
 from envport_trainer.attention import use_planned_attention
 from envport_trainer.packing import Row, pack
 from envport_trainer.policy import Policy
 from envport_trainer.types import Finish, Trajectory
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @pytest.fixture

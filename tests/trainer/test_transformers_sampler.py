@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 import torch
-from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
-
 from envport_trainer.samplers.transformers import TransformersSampler
 from envport_trainer.types import Sample, SampleRequest
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 STOP = frozenset({0})
 

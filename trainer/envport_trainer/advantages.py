@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EQUAL_WITHIN = 1e-6
 """Rewards of a group that differ by less are equal: a judge's floats never are to the bit."""

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envport_protocol.messages import Message, ToolSpec
-from transformers import PreTrainedTokenizerBase
 
 from envport_trainer.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 MAX_CALLS = 16
@@ -101,9 +104,9 @@ class Chat:
     def _render(
         self, messages: list[dict[str, Any]], tools: Sequence[ToolSpec], template: str | None, *, prompt: bool
     ) -> str:
-        described = [{"type": "function", "function": tool.model_dump()} for tool in tools] or None
+        described: list[Any] = [{"type": "function", "function": tool.model_dump()} for tool in tools]
         rendered = self.tokenizer.apply_chat_template(
-            messages, tools=described, chat_template=template, add_generation_prompt=prompt, tokenize=False
+            messages, tools=described or None, chat_template=template, add_generation_prompt=prompt, tokenize=False
         )
         return str(rendered)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from envport_trainer.advantages import group_advantages
-from envport_trainer.config import TrainConfig
 from envport_trainer.loss import policy_loss, safe_log_ratio
 from envport_trainer.packing import PackedBatch, Row, pack
-from envport_trainer.policy import Policy
-from envport_trainer.types import Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envport_trainer.config import TrainConfig
+    from envport_trainer.policy import Policy
+    from envport_trainer.types import Trajectory
 
 
 class Learner:

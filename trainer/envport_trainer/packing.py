@@ -7,15 +7,17 @@ layers see T tokens instead of rows x (prompt + completion).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from envport_trainer.types import Trajectory
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from envport_trainer.types import Trajectory
 
 
 class Row(NamedTuple):
@@ -48,7 +50,9 @@ class PackedPlan:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         # Under autocast the rotary embedding returns fp32; the products run in the precision of the projections.
         query, key = query.to(value.dtype), key.to(value.dtype)
-        out = _PackedAttention.apply(query[0], key[0], value[0], self.blocks, scale)
+        out = _PackedAttention.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            query[0], key[0], value[0], self.blocks, scale
+        )
         assert isinstance(out, Tensor)
         return out.transpose(0, 1).unsqueeze(0)
 
@@ -196,7 +200,7 @@ def _scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
 def _hide_future(scores: Tensor, length: int) -> Tensor:
     """Set scores of keys after their query to -inf. `scores` is (n, rep x length, length)."""
     future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu_(1)
-    scores.unflatten(1, (-1, length)).masked_fill_(future, float("-inf"))
+    scores.view(len(scores), -1, length, length).masked_fill_(future, float("-inf"))
     return scores
 
 
@@ -231,8 +235,8 @@ class _Rows:
         self.count, self.length = block.index_RL.shape
         places = block.index_RL.flatten()
         self.q = self.group(q[:, places])
-        self.k = k[:, places].unflatten(1, (self.count, self.length))
-        self.v = v[:, places].unflatten(1, (self.count, self.length))
+        self.k = k[:, places].view(self.kv_heads, self.count, self.length, self.dim)
+        self.v = v[:, places].view(self.kv_heads, self.count, self.length, self.dim)
         self.k_prompt, self.v_prompt = k[:, block.start : block.stop], v[:, block.start : block.stop]
 
     def group(self, x: Tensor) -> Tensor:

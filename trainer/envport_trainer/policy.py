@@ -6,27 +6,31 @@ The language-model head runs at loss positions only, a chunk of tokens at a time
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from envport_trainer.attention import use_planned_attention
 from envport_trainer.errors import ModelError
-from envport_trainer.packing import PackedBatch
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from transformers import PreTrainedModel
+
+    from envport_trainer.packing import PackedBatch
 
 CHUNK_TOKENS = 512
-"""Loss positions a chunk: 512 x 49k fp32 logits are 100 MB; smaller chunks cost more kernel starts, larger more memory."""
+"""Loss positions a chunk: 512 x 49k fp32 logits are 100 MB. Fewer cost more kernel starts, more cost memory."""
 
 
 class Policy:
     """A causal language model with fp32 weights whose matrix products run in `precision`."""
 
     def __init__(self, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> None:
-        _refuse_unknown_heads(model)
+        output_weight(model)  # refuses a head of another kind now, not in the first update
         self.model = model
         self.precision = precision
 
@@ -43,10 +47,9 @@ class Policy:
             hidden: Tensor = self.model.base_model(
                 input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
             ).last_hidden_state
-        head: Tensor = self.model.get_output_embeddings().weight
         selected = hidden[0].index_select(0, batch.source_N)
         low = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        return target_logprobs(selected, head, batch.target_N, temperature, low)
+        return target_logprobs(selected, output_weight(self.model), batch.target_N, temperature, low)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
@@ -56,7 +59,9 @@ def target_logprobs(
     hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temperature: float, dtype: torch.dtype
 ) -> Tensor:
     """fp32 log-softmax of `hidden @ head.T / temperature` at the targets, (N,). Matrix products run in `dtype`."""
-    out = _TargetLogprobs.apply(hidden_ND, head_VD, target_N, temperature, dtype)
+    out = _TargetLogprobs.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        hidden_ND, head_VD, target_N, temperature, dtype
+    )
     assert isinstance(out, Tensor)
     return out
 
@@ -100,11 +105,17 @@ def _chunks(count: int) -> list[slice]:
     return [slice(start, min(start + CHUNK_TOKENS, count)) for start in range(0, count, CHUNK_TOKENS)]
 
 
-def _refuse_unknown_heads(model: PreTrainedModel) -> None:
-    """Raise for models whose logits are more than hidden times head."""
+def output_weight(model: PreTrainedModel) -> Tensor:
+    """The weight (V, D) of the language-model head: logits are the last hidden state times its transpose.
+
+    Raises:
+        ModelError: this model's logits are more than that.
+    """
     head = model.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{type(model).__name__} has no plain language-model head; expected one weight and no bias")
     for name in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, name, None) not in (None, 1.0):
             raise ModelError(f"{type(model).__name__} scales its logits ({name}); that is not supported")
+    weight: Tensor = head.weight
+    return weight

@@ -12,19 +12,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envport import NotReadyError, Rollout, TransportError
-from envport.client import EnvClient
 from envport_protocol.errors import EnvportError, OverloadedError, UnknownRolloutError, WireError
 from envport_protocol.messages import ComputeRewardAnswer, Message, Outcome
 
 from envport_trainer.advantages import has_spread
-from envport_trainer.chat import Chat, ToolCall, Turn
 from envport_trainer.errors import ConfigError, RolloutFailedError
-from envport_trainer.types import Finish, SampleRequest, Sampler, Trajectory
+from envport_trainer.types import Finish, Sampler, SampleRequest, Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from envport.client import EnvClient
+
+    from envport_trainer.chat import Chat, ToolCall, Turn
 
 logger = logging.getLogger(__name__)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from envport.client import EnvClient
 from envport_protocol.errors import UnknownTaskError
 
 from envport_trainer.rollouts import RolloutSpec, derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envport.client import EnvClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,20 +18,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING
 
 import envport
 import torch
-from transformers import PreTrainedModel
 
 from envport_trainer.chat import Chat
 from envport_trainer.checkpoint import TrainState, load_latest, save_checkpoint
-from envport_trainer.config import TrainConfig
 from envport_trainer.curve import draw_curve
 from envport_trainer.errors import CheckpointError, TrainerError
 from envport_trainer.learner import Learner
@@ -43,6 +39,12 @@ from envport_trainer.rollouts import RolloutLimits, StepRollouts, collect_step
 from envport_trainer.samplers import make_sampler
 from envport_trainer.tasks import TaskSource, TaskStream
 from envport_trainer.types import Finish, Sampler, Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from envport_trainer.config import TrainConfig
 
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
@@ -71,7 +73,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
     state = _earlier_state(config, resume)
     loaded = load_policy(config.model, chat_template=config.chat_template)
     device = _device(config.device)
-    loaded.model.to(device)  # type: ignore[arg-type]  # transformers wraps torch's signature
+    loaded.model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
     if state is not None:
         loaded.model.load_state_dict(state.model)
     return asyncio.run(_Run(config, loaded, state).to_the_end())

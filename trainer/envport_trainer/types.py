@@ -1,18 +1,20 @@
 """The values that flow through the trainer: a request to the sampler, its answer, and a finished trajectory.
 
-Shape suffixes used everywhere in this package: `_T` tokens of one trajectory, `_N` loss tokens of a batch, `_G` rollouts
-of one group, `_V` the vocabulary.
+Shape suffixes used everywhere in this package: `_T` tokens of one trajectory, `_N` loss tokens of a batch, `_G`
+rollouts of one group, `_V` the vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import nn
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from torch import nn
 
 
 class Finish(StrEnum):

@@ -8,16 +8,21 @@ inverse of the cumulative distribution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import PreTrainedModel
 
+from envport_trainer.policy import output_weight
 from envport_trainer.types import Sample, SampleRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
 
 
 @dataclass(slots=True)
@@ -86,7 +91,7 @@ class _DecodePlan:
 
     def _by_row(self, x: Tensor, repeat: int) -> Tensor:
         """(U, kv_heads, G x rep, n) to (U x G, kv_heads, rep, n)."""
-        return x.unflatten(2, (self.group, repeat)).transpose(1, 2).flatten(0, 1)
+        return x.view(*x.shape[:2], self.group, repeat, x.shape[3]).transpose(1, 2).flatten(0, 1)
 
 
 @dataclass(slots=True)
@@ -123,7 +128,7 @@ class _Wave:
         self, model: PreTrainedModel, groups: Sequence[tuple[tuple[int, ...], list[_Row]]], stop_ids: frozenset[int]
     ) -> None:
         self.model, self.stop_ids = model, stop_ids
-        self.head: Tensor = model.get_output_embeddings().weight
+        self.head = output_weight(model)
         self.device = model.device
         group = max(len(rows) for _, rows in groups)
         self.rows: list[_Row | None] = []

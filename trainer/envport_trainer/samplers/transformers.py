@@ -8,19 +8,22 @@ samples does not hang on which request came first. A rollout whose tool is slow 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from envport_trainer.attention import use_planned_attention
 from envport_trainer.errors import SamplerError
 from envport_trainer.samplers.decoding import decode
 from envport_trainer.types import Sample, SampleRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from transformers import PreTrainedModel
 
 GATHER_S = 5.0
 """Longest wait for rollouts that are busy with tools, since the last request came."""
@@ -34,7 +37,9 @@ class TransformersSampler:
     def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int], precision: Literal["bf16", "fp32"]) -> None:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         config = type(model.config).from_dict(model.config.to_dict())
-        self._model: PreTrainedModel = type(model)(config).to(model.device, dtype).eval()
+        self._model: PreTrainedModel = type(model)(config)
+        self._model.to(model.device, dtype)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
+        self._model.eval()
         use_planned_attention(self._model)
         self.update_weights(model)
         self._stop_ids = stop_ids
@@ -45,7 +50,7 @@ class TransformersSampler:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="envport-sampler")
 
     @asynccontextmanager
-    async def rollout(self) -> AsyncIterator[None]:
+    async def rollout(self) -> AsyncGenerator[None]:
         """Count a rollout as open, so that a wave waits for its request."""
         self._open += 1
         try:
@@ -66,9 +71,7 @@ class TransformersSampler:
     def update_weights(self, model: nn.Module) -> None:
         """Copy the weights of `model`. Called between waves."""
         with torch.no_grad():
-            for mine, theirs in zip(self._model.parameters(), model.parameters(), strict=True):
-                mine.copy_(theirs)
-            for mine, theirs in zip(self._model.buffers(), model.buffers(), strict=True):
+            for mine, theirs in zip(_tensors(self._model), _tensors(model), strict=True):
                 mine.copy_(theirs)
 
     def close(self) -> None:
@@ -108,3 +111,7 @@ class TransformersSampler:
         for _, future in wave:
             if not future.done():
                 future.set_exception(error)
+
+
+def _tensors(model: nn.Module) -> list[torch.Tensor]:
+    return [*model.parameters(), *model.buffers()]
