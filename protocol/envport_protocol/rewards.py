@@ -124,7 +124,7 @@ class Scorer:
         """
         rewards = {name: self._scored(name, value) for name, value in _by_name(raw).items()}
         scored = [part.weight * part.score for part in rewards.values() if part.score is not None]
-        total = math.fsum(scored) if scored else None
+        total = sum(scored) if scored else None
         if total is not None and not math.isfinite(total):
             raise EnvFailedError(f"the weighted sum of the rewards is {total}; it must be finite")
         return ComputeRewardAnswer(reward=total, rewards=rewards)

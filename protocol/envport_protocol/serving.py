@@ -132,11 +132,13 @@ def bound_socket(host: str, port: int) -> Generator[socket.socket]:
     Raises:
         ServeError: the port is in use or not allowed, or the address is not of this machine.
     """
+    if not 0 <= port <= 65535:
+        raise ServeError(f"{host}:{port} is no address to listen at: a port is between 0 and 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (socket.gaierror, OverflowError) as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise ServeError(f"{host}:{port} is no address to listen at: {error}") from error
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,92 @@
+"""Calling an author's methods."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import pytest
+from envport_protocol.calling import NamedCall, invoke, thread_pool
+from envport_protocol.errors import EnvDefinitionError, EnvFailedError, UnknownTaskError
+from envport_protocol.threads import ThreadPool
+
+KNOWN = {"a", "b", "c"}
+ALL = {"a": 1, "b": 2, "c": 3}
+
+
+async def test_a_method_gets_what_its_signature_asks_for_by_name():
+    assert await NamedCall(lambda a: a, KNOWN)(ALL) == 1
+    assert await NamedCall(lambda c, a: (c, a), KNOWN)(ALL) == (3, 1)
+    assert await NamedCall(lambda b, **rest: (b, rest), KNOWN)(ALL) == (2, {"a": 1, "c": 3})
+    assert await NamedCall(lambda a, x=7: (a, x), KNOWN)(ALL) == (1, 7)
+    assert await NamedCall(lambda *, b: b, KNOWN)(ALL) == 2
+    assert await NamedCall(lambda: "none", KNOWN)(ALL) == "none"
+
+    def positional(a, /, b):
+        return a, b
+
+    assert await NamedCall(positional, KNOWN)(ALL) == (1, 2)
+
+
+def test_asking_for_what_is_not_there_is_refused_beforehand():
+    def score(a, answer):
+        return 0
+
+    with pytest.raises(EnvDefinitionError, match=r"score asks for 'answer', .* it can give: a, b, c"):
+        NamedCall(score, KNOWN)
+
+
+async def test_sync_methods_run_in_the_pool_and_async_ones_on_the_loop():
+    def where():
+        return threading.current_thread().name
+
+    async def where_async():
+        return threading.current_thread().name
+
+    @functools.wraps(where_async)
+    def wrapped():
+        return where_async()
+
+    pool = ThreadPool(1)
+    thread_pool.set(pool)
+    assert await invoke(where, {}) == "envport-1"
+    assert await invoke(where_async, {}) == threading.main_thread().name
+    assert await invoke(wrapped, {}) == threading.main_thread().name
+    pool.shutdown()
+
+
+async def test_strangers_become_the_environments_failure_and_our_own_errors_pass():
+    def stranger(a):
+        raise ValueError("the answer is 42")
+
+    def ours(a):
+        raise UnknownTaskError("no split")
+
+    with pytest.raises(EnvFailedError, match="stranger raised ValueError") as caught:
+        await NamedCall(stranger, KNOWN)(ALL)
+    assert "42" not in str(caught.value)
+    with pytest.raises(UnknownTaskError, match="no split"):
+        await NamedCall(ours, KNOWN)(ALL)
+
+
+def test_the_pool_runs_at_most_so_many_at_a_time_and_reuses_its_threads():
+    pool = ThreadPool(2)
+    gate = threading.Event()
+    running = []
+
+    def work(n):
+        running.append(n)
+        gate.wait(10)
+        return threading.current_thread().name
+
+    futures = [pool.submit(work, n) for n in range(6)]
+    while len(running) < 2:
+        pass
+    assert sorted(running) == [0, 1]
+    assert futures[5].cancel()
+    gate.set()
+    assert {future.result(10) for future in futures[:5]} == {"envport-1", "envport-2"}
+    assert sorted(running) == [0, 1, 2, 3, 4]
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(work, 9)
