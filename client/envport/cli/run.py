@@ -117,7 +117,7 @@ def logs(
     from envport_registry import runner
 
     for line in runner.logs(wanted, home=_home(home), lines=lines, follow=follow):
-        print(printable(line), flush=follow)
+        print(_log_line(line), flush=follow)
 
 
 def stop(
@@ -137,9 +137,7 @@ def stop(
     ids = [run.run_id for run, _ in runner.ps(_home(home))] if everything else wanted or []
     stopped: list[str] = []
     for name in ids:
-        with ProgressLine() as progress:
-            progress(f"stopping {name}")
-            stopped.append(runner.stop(name, home=_home(home)).run_id)
+        stopped.append(runner.stop(name, home=_home(home)).run_id)
         if not json:
             print(f"stopped {stopped[-1]}")
     if json:
@@ -170,7 +168,12 @@ def _source(ref: str, hub: str, home: Path, progress: ProgressLine) -> PulledEnv
 
 def _show_log(error: LoggedError) -> None:
     for line in error.log:
-        print(f"  | {printable(line)}", file=sys.stderr)
+        print(f"  | {_log_line(line)}", file=sys.stderr)
+
+
+def _log_line(line: str) -> str:
+    """The line as it can be shown: with its indent, without control characters."""
+    return " " * (len(line) - len(line.lstrip(" "))) + printable(line)
 
 
 def _as_json(running: Running) -> dict[str, Any]:

@@ -12,6 +12,7 @@ A container that ends by itself is started again at the same URL until the run i
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ _TMP = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
 _STOP_TIMEOUT_S = 10
 _CALL_TIMEOUT_S = 60
 """Of one call to the engine that does not stream."""
+_KNOCK_TIMEOUT_S = 5
 _CONFLICT = 409
 _PORT_TRIES = 5
 _KEPT_LINES = 20
@@ -104,6 +106,9 @@ class DockerRuntime:
         with engine_boundary():
             self._remove(str(run.container))
 
+    def close(self) -> None:
+        self._client.close()
+
     def _start_container(self, launch: Launch, image: str, port: int, on_progress: OnProgress) -> Running:
         container = self._create_container(launch, image, port)
         run = Running(
@@ -119,6 +124,8 @@ class DockerRuntime:
         try:
             container.start()
             self._wait_until_ready(container, run, launch, on_progress)
+            # Only now: a server that cannot start shall show how it ended, not try for ever.
+            container.update(restart_policy={"Name": "unless-stopped"})
         except docker.errors.APIError as error:
             self._remove(container.id)
             if _is_about_the_port(error):
@@ -165,7 +172,6 @@ class DockerRuntime:
             "init": True,
             "ipc_mode": "private",
             "ports": {f"{_PORT_INSIDE}/tcp": (LOOPBACK, port)},
-            "restart_policy": {"Name": "unless-stopped"},
             "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "3"}),
         }
 
@@ -207,9 +213,10 @@ def connect_engine() -> Any:
     settings = kwargs_from_env()
     address = settings.get("base_url") or "unix:///var/run/docker.sock"
     try:
+        _knock(address)
         client = docker.DockerClient(timeout=_CALL_TIMEOUT_S, **settings)
         client.ping()
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+    except (OSError, docker.errors.DockerException) as error:
         raise NoEngineError(
             f"no Docker engine reachable at {address} ({_root_cause(error)})",
             "start Docker, let this user into its group, or run without it by --runtime process",
@@ -228,6 +235,15 @@ def engine_boundary() -> Generator[None]:
         raise NoEngineError(
             f"the Docker engine stopped answering ({_root_cause(error)})", "see that it runs, then try again"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Connects to the engine's socket once: the SDK leaves its own open when it is refused."""
+    if not address.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_KNOCK_TIMEOUT_S)
+        probe.connect(address.removeprefix("unix://"))
 
 
 def _root_cause(error: BaseException) -> str:
@@ -253,7 +269,7 @@ def _how_ended(attrs: dict[str, Any], memory_mb: int) -> str | None:
     state = attrs["State"]
     if state["OOMKilled"]:
         return f"needed more than the {memory_mb} MB of memory that [resources] allows"
-    if attrs["RestartCount"] or not state["Running"]:
+    if not state["Running"]:
         return f"exited with status {state['ExitCode']}"
     return None
 

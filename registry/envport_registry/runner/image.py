@@ -107,15 +107,18 @@ def _base_image_id(client: Any, base_image: str, on_progress: OnProgress) -> str
 
 def _follow_build(events: Any, name: str, on_progress: OnProgress) -> None:
     last: deque[str] = deque(maxlen=_KEPT_LINES)
+    failure: str | None = None
+    # To its end also after a failure: an answer that is not read to its end keeps its connection.
     for event in events:
+        failure = failure or event.get("error")
         for line in str(event.get("stream") or event.get("error") or "").splitlines():
             if line.strip():
                 last.append(line.rstrip())
                 on_progress(f"building the image of {name}: {line.strip()}")
-        if "error" in event:
-            raise BuildFailedError(
-                f"the image of {name} was not built: {event['error']}; the lines above are the end of the build's log: "
-                "a package that is not found needs the environment's pyproject.toml or the network mended; a base "
-                f"without python3-venv needs another --base-image or ENVPORT_BASE_IMAGE; {_WITHOUT_DOCKER}",
-                list(last),
-            )
+    if failure is not None:
+        raise BuildFailedError(
+            f"the image of {name} was not built: {failure}; the lines above are the end of the build's log: a package "
+            "that is not found needs the environment's pyproject.toml or the network mended; a base without "
+            f"python3-venv needs another --base-image or ENVPORT_BASE_IMAGE; {_WITHOUT_DOCKER}",
+            list(last),
+        )

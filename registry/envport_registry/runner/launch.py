@@ -77,6 +77,10 @@ class Runtime(Protocol):
         """Ends the run, by force when it does not end by itself; it is no error when it has ended."""
         ...
 
+    def close(self) -> None:
+        """Frees what this object holds; runs go on."""
+        ...
+
 
 def serve_arguments(folder: str, host: str, port: int, launch: Launch) -> list[str]:
     """The arguments of `envport` that serve the run's environment from `folder`."""

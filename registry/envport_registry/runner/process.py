@@ -89,6 +89,9 @@ class ProcessRuntime:
                 return
             time.sleep(_STOP_PAUSE_S)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _wait_until_ready(self, run: Running, launch: Launch, on_progress: OnProgress) -> None:
         def ended() -> str | None:
             return None if _is_alive(run) else "exited"

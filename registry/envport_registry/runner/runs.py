@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from envport_registry.bundle import pack, verify_folder
 from envport_registry.pulling import PulledEnv
 from envport_registry.runner.errors import NoEngineError
 from envport_registry.runner.launch import DEFAULT_BASE_IMAGE, Launch, Runtime, Status
+from envport_registry.runner.ports import choose_port
 from envport_registry.runner.process import ProcessRuntime
 from envport_registry.runner.state import Running, RunStore, new_run_id
 
@@ -62,10 +64,11 @@ def run(
         BaseImageError, BuildFailedError, InstallFailedError, StartFailedError: it could not be made to serve.
     """
     bundle = _verified(source)
+    choose_port(port)
     chosen = _choose(runtime, home, base_image)
     store = RunStore(home)
     run_id = name if name is not None else new_run_id(bundle.config.name)
-    with store.reserved(run_id) as folder:
+    with closing(chosen.runtime), store.reserved(run_id) as folder:
         launch = Launch(
             run_id=run_id,
             ref=str(source.ref) if isinstance(source, PulledEnv) else str(source.resolve()),
@@ -75,8 +78,7 @@ def run(
             options=options or {},
             ready_timeout_s=ready_timeout_s,
         )
-        running = chosen.runtime.start(launch, on_progress)
-        running = running.model_copy(update={"note": chosen.note})
+        running = chosen.runtime.start(launch, on_progress).model_copy(update={"note": chosen.note})
         try:
             store.save(running)
         except BaseException:
@@ -97,7 +99,7 @@ def logs(wanted: str, *, home: Path, lines: int = 100, follow: bool = False) -> 
         UnknownRunError: no run answers to `wanted`, an id, the beginning of one, or a reference.
     """
     run = RunStore(home).find(wanted)
-    return _runtime_of(run, home).log_lines(run, lines, follow=follow)
+    return _log_lines(run, home, lines, follow=follow)
 
 
 def stop(wanted: str, *, home: Path) -> Running:
@@ -109,9 +111,15 @@ def stop(wanted: str, *, home: Path) -> Running:
     """
     store = RunStore(home)
     run = store.find(wanted)
-    _runtime_of(run, home).stop(run)
+    with closing(_runtime_of(run, home)) as runtime:
+        runtime.stop(run)
     store.remove(run.run_id)
     return run
+
+
+def _log_lines(run: Running, home: Path, lines: int, *, follow: bool) -> Iterator[str]:
+    with closing(_runtime_of(run, home)) as runtime:
+        yield from runtime.log_lines(run, lines, follow=follow)
 
 
 def _verified(source: PulledEnv | Path) -> Bundle:
@@ -144,6 +152,7 @@ def _runtime_of(run: Running, home: Path) -> Runtime:
 
 def _status(run: Running, home: Path) -> Status:
     try:
-        return _runtime_of(run, home).status(run)
+        with closing(_runtime_of(run, home)) as runtime:
+            return runtime.status(run)
     except NoEngineError:
         return Status.UNKNOWN

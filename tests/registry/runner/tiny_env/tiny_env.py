@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from typing import Any
 
 from envport_protocol import BaseEnv, EnvTask, tool
 
@@ -11,9 +11,13 @@ WORDS = ["river", "stone", "cloud"]
 
 
 class TinyEnv(BaseEnv):
-    def __init__(self, greeting: str = "hello", fail: bool = False) -> None:
+    def __init__(self, greeting: str = "hello", fail: bool = False, hoard_mb: int = 0, child: bool = False) -> None:
         if fail:
             raise RuntimeError("this environment was told to fail")
+        self.hoard = b"x" * (hoard_mb * 2**20)
+        if child:
+            sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            print(f"child {sleeper.pid}", file=sys.stderr)
         print(f"tiny says {greeting}", file=sys.stderr)
 
     def tasks(self, split: str) -> list[EnvTask]:
@@ -31,5 +35,5 @@ class TinyEnv(BaseEnv):
         """
         return word[::-1]
 
-    def compute_reward(self, completion: str, ground_truth: Any) -> dict[str, float]:
+    def compute_reward(self, completion: str, ground_truth: str) -> dict[str, float]:
         return {"exact": float(completion.strip() == ground_truth)}

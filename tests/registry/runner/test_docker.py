@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from envport_registry import pack
+from envport_registry.runner import Running, Status, logs, ps, run, stop
+from envport_registry.runner.errors import (
+    BaseImageError,
+    BuildFailedError,
+    NoEngineError,
+    PortTakenError,
+    RunExistsError,
+    StartFailedError,
+)
+
+pytestmark = pytest.mark.docker
+
+TINY_ENV = Path(__file__).parent / "tiny_env"
+
+
+def envport_containers(engine, run_id: str) -> list:
+    return engine.containers.list(all=True, filters={"label": f"envport.run_id={run_id}"})
+
+
+def post(run: Running, verb: str, body: dict) -> dict:
+    answer = httpx.post(f"{run.url}/v1/{verb}", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def tiny(shared_home, base_image, engine):
+    """The tiny environment in a container."""
+    running = run(TINY_ENV, home=shared_home, runtime="docker", base_image=base_image)
+    yield running
+    stop(running.run_id, home=shared_home)
+
+
+@pytest.fixture
+def container(tiny, engine):
+    return engine.containers.get(tiny.container)
+
+
+def inside(container, code: str) -> object:
+    """What a Python program prints as JSON, run in the container as its user."""
+    status, output = container.exec_run(["python", "-c", f"import json, os, subprocess\n{code}"])
+    assert status == 0, output.decode()
+    return json.loads(output)
+
+
+def test_a_rollout_goes_through_the_published_port(tiny):
+    manifest = httpx.get(f"{tiny.url}/v1/manifest", timeout=30, trust_env=False).json()
+    assert (manifest["name"], manifest["digest"]) == ("tiny", pack(TINY_ENV).digest)
+    started = post(tiny, "start_rollout", {"rollout_id": "r1", "split": "eval", "index": 1})
+    assert started["messages"][0]["content"] == "Write 'stone' backwards."
+    call = {"rollout_id": "r1", "call_id": "c1", "tool_name": "backwards", "arguments": {"word": "stone"}}
+    assert post(tiny, "run_tool", call)["content"] == [{"type": "text", "text": "enots"}]
+    reward = post(tiny, "compute_reward", {"rollout_id": "r1", "completion": "enots"})
+    assert reward["rewards"] == {"exact": {"score": 1.0, "weight": 1.0}}
+    post(tiny, "end_rollout", {"rollout_id": "r1"})
+
+
+def test_the_server_has_no_rights_inside(container):
+    code = """
+status = dict(line.split(":", 1) for line in open("/proc/1/status").read().splitlines())
+keys = ["Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"]
+print(json.dumps({key: status[key].split() for key in keys} | {"groups": os.getgroups()}))
+"""
+    none = ["0" * 16]
+    assert inside(container, code) == {
+        "Uid": ["10001"] * 4,
+        "Gid": ["10001"] * 4,
+        "CapInh": none,
+        "CapPrm": none,
+        "CapEff": none,
+        "CapBnd": none,
+        "CapAmb": none,
+        "NoNewPrivs": ["1"],
+        "Seccomp": ["2"],
+        "groups": [10001],
+    }
+
+
+def test_nothing_can_be_written_inside_but_a_tmp_that_does_not_execute(container):
+    code = """
+def attempt(path):
+    try:
+        open(path, "x").close()
+        os.remove(path)
+    except OSError as error:
+        return error.strerror
+    return "written"
+
+def execute():
+    path = "/tmp/program"
+    with open(path, "w") as file:
+        file.write("#!/bin/sh\\n")
+    os.chmod(path, 0o755)
+    try:
+        subprocess.run([path])
+    except OSError as error:
+        return error.strerror
+    finally:
+        os.remove(path)
+    return "executed"
+
+roots = ["/", "/app/env", "/opt/envport", "/etc", "/home", "/var/tmp", "/tmp"]
+size = os.statvfs("/tmp")
+print(json.dumps([{root: attempt(f"{root}/probe") for root in roots}, execute(), size.f_blocks * size.f_frsize]))
+"""
+    written, executed, tmp_bytes = inside(container, code)
+    # What the image's owner may not write either is denied before the file system is asked.
+    refused = {root: text for root, text in written.items() if root not in ("/tmp", "/var/tmp")}
+    assert set(refused.values()) <= {"Read-only file system", "Permission denied"}
+    assert written["/var/tmp"] == "Read-only file system"
+    assert written["/tmp"] == "written"
+    assert executed == "Permission denied"
+    assert tmp_bytes == 64 * 2**20
+
+
+def test_the_limits_of_the_environment_are_set(container):
+    settings = container.attrs["HostConfig"]
+    port = int(container.attrs["NetworkSettings"]["Ports"]["8000/tcp"][0]["HostPort"])
+    memory = 192 * 2**20
+    expected = {
+        "Memory": memory,
+        "MemorySwap": memory,
+        "NanoCpus": 500_000_000,
+        "PidsLimit": 64,
+        "CapAdd": None,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "Init": True,
+        "IpcMode": "private",
+        "PidMode": "",
+        "NetworkMode": "default",
+        "Binds": None,
+        "Devices": None,
+        "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},
+        "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]},
+        "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
+        "LogConfig": {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}},
+    }
+    assert {key: settings[key] for key in expected} == expected
+    assert container.attrs["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+
+
+def test_a_process_too_many_is_refused_inside(container):
+    code = """
+children = []
+try:
+    for _ in range(80):
+        children.append(subprocess.Popen(["sleep", "60"]))
+    seen = "all started"
+except OSError as error:
+    seen = error.strerror
+for child in children:
+    child.kill()
+    child.wait()
+print(json.dumps(seen))
+"""
+    assert inside(container, code) == "Resource temporarily unavailable"
+
+
+def test_labels_name_the_run(tiny, container):
+    ours = {key: value for key, value in container.labels.items() if key.startswith("envport.")}
+    image_labels = {"envport.wheel": container.image.labels["envport.wheel"]}
+    assert ours == image_labels | {
+        "envport.run_id": tiny.run_id,
+        "envport.ref": str(TINY_ENV),
+        "envport.digest": pack(TINY_ENV).digest,
+    }
+
+
+def test_the_image_holds_no_cache_of_pip_and_a_health_check(container, engine):
+    code = 'print(json.dumps([os.path.exists(p) for p in ("/root/.cache", "/tmp/env", "/app/env/build")]))'
+    assert inside(container, code) == [False, False, False]
+    config = engine.images.get(container.image.id).attrs["Config"]
+    assert config["User"] == "10001:10001"
+    assert "http://127.0.0.1:8000/readyz" in config["Healthcheck"]["Test"][-1]
+
+
+def test_an_unchanged_environment_is_not_built_again_and_its_run_is_listed_and_stopped(
+    tiny, base_image, engine, tmp_path
+):
+    lines: list[str] = []
+    again = run(
+        TINY_ENV,
+        home=tmp_path,
+        runtime="docker",
+        base_image=base_image,
+        options={"greeting": "good day"},
+        on_progress=lines.append,
+    )
+    try:
+        assert again.image == tiny.image
+        assert [line for line in lines if "building" in line] == []
+        assert ps(tmp_path) == [(again, Status.READY)]
+        assert "tiny says good day" in list(logs(again.run_id, home=tmp_path))
+        assert list(logs(again.run_id, home=tmp_path, lines=1)) == [
+            "envport: serving tiny 0.1.0 at http://0.0.0.0:8000"
+        ]
+    finally:
+        stop(again.run_id, home=tmp_path)
+    assert ps(tmp_path) == []
+    assert envport_containers(engine, again.run_id) == []
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_server_that_is_killed_comes_back_at_the_same_url(tiny, container):
+    code = """
+import signal
+servers = []
+for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    if pid not in (1, os.getpid()):
+        if b"serve" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\\0"):
+            servers.append(pid)
+print(json.dumps(servers), flush=True)
+for pid in servers:
+    os.kill(pid, signal.SIGKILL)
+"""
+    container.exec_run(["python", "-c", f"import json, os\n{code}"])
+    deadline = time.monotonic() + 60
+    restarts, ready = 0, False
+    while time.monotonic() < deadline and not (restarts and ready):
+        container.reload()
+        restarts = container.attrs["RestartCount"]
+        try:
+            ready = httpx.get(f"{tiny.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            ready = False
+        time.sleep(0.1)
+    assert (restarts, ready) == (1, True)
+    assert post(tiny, "start_rollout", {"rollout_id": "after", "split": "train", "index": 0})["outcome"] == "ok"
+
+
+def test_a_container_that_somebody_removed_is_gone_and_can_be_stopped(tiny, base_image, engine, tmp_path):
+    running = run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, name="removed")
+    engine.containers.get(running.container).remove(force=True)
+    assert ps(tmp_path) == [(running, Status.GONE)]
+    assert list(logs("removed", home=tmp_path)) == []
+    assert stop("removed", home=tmp_path) == running
+    assert ps(tmp_path) == []
+
+
+def test_an_environment_that_fails_to_start_shows_its_log_and_leaves_nothing(tiny, base_image, engine, tmp_path):
+    with pytest.raises(StartFailedError) as caught:
+        run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, options={"fail": True}, name="failing")
+    assert "exited with status 1 before it was ready" in str(caught.value)
+    assert "this environment was told to fail" in "\n".join(caught.value.log)
+    assert envport_containers(engine, "failing") == []
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_an_environment_that_needs_more_memory_than_its_limit_is_told_so(tiny, base_image, engine, tmp_path):
+    options = {"hoard_mb": 400}
+    with pytest.raises(StartFailedError, match=r"needed more than the 192 MB of memory that \[resources\] allows"):
+        run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, options=options, name="hoarding")
+    assert envport_containers(engine, "hoarding") == []
+
+
+def test_a_base_image_that_cannot_be_had_is_told_with_the_ways_out(engine, tmp_path):
+    with pytest.raises(BaseImageError) as caught:
+        run(TINY_ENV, home=tmp_path, runtime="docker", base_image="127.0.0.1:1/nothing:1", name="baseless")
+    message = str(caught.value)
+    assert message.startswith("the base image '127.0.0.1:1/nothing:1' is not on this machine and cannot be pulled (")
+    assert message.endswith("by --base-image or ENVPORT_BASE_IMAGE, or run without Docker by --runtime process")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_failed_build_shows_its_last_lines_and_tags_nothing(tiny, tiny_env, base_image, engine, tmp_path):
+    (tiny_env / "envport.toml").write_text((TINY_ENV / "envport.toml").read_text().replace('"tiny"', '"unbuildable"'))
+    (tiny_env / "pyproject.toml").write_text("this is no TOML")
+    with pytest.raises(BuildFailedError) as caught:
+        run(tiny_env, home=tmp_path, runtime="docker", base_image=base_image)
+    assert str(caught.value).startswith("the image of unbuildable was not built: ")
+    assert any("pyproject.toml" in line for line in caught.value.log)
+    assert engine.images.list("envport/unbuildable") == []
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_port_in_use_is_refused(tiny, base_image, engine, tmp_path):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is in use"):
+            run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, port=port, name="crowded")
+    assert envport_containers(engine, "crowded") == []
+
+
+def test_a_port_taken_behind_our_back_is_refused_and_the_container_removed(
+    tiny, base_image, engine, tmp_path, monkeypatch
+):
+    taken = int(tiny.url.rpartition(":")[2])
+    monkeypatch.setattr("envport_registry.runner.docker.choose_port", lambda asked: asked)
+    with pytest.raises(PortTakenError, match=f"port {taken} on 127.0.0.1 is in use"):
+        run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, port=taken, name="crowded")
+    assert envport_containers(engine, "crowded") == []
+
+
+def test_a_name_that_another_home_uses_is_refused_and_its_container_left_alone(
+    tiny, base_image, engine, shared_home, tmp_path
+):
+    with pytest.raises(RunExistsError, match="choose another --name"):
+        run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, name=tiny.run_id)
+    assert (tiny, Status.READY) in ps(shared_home)
+
+
+def test_runs_of_a_silent_engine_are_listed_as_unknown_and_kept(tiny, shared_home, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert (tiny, Status.UNKNOWN) in ps(shared_home)
+    with pytest.raises(NoEngineError):
+        stop(tiny.run_id, home=shared_home)
+    assert (tiny, Status.UNKNOWN) in ps(shared_home)
