@@ -23,6 +23,16 @@ _FENCE: Final = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOT
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
+class _Conflict:
+    """Stands where a field was given different values."""
+
+    def __repr__(self) -> str:
+        return "two different values"
+
+
+CONFLICT: Final = _Conflict()
+
+
 class NotAnAnswerError(ValueError):
     """The text is not an answer at all; the message says why."""
 
@@ -68,7 +78,7 @@ def read_object(text: str) -> dict[str, Any]:
     """The one JSON object that the text is, bare or fenced.
 
     Raises:
-        NotAnAnswerError: anything else, duplicate keys, NaN, or over a limit.
+        NotAnAnswerError: anything else, NaN, or over a limit.
     """
     if len(text) > MAX_ANSWER_CHARS:
         raise NotAnAnswerError(f"the answer has {len(text)} characters; the limit is {MAX_ANSWER_CHARS}")
@@ -78,7 +88,7 @@ def read_object(text: str) -> dict[str, Any]:
     if _depth(text) > MAX_DEPTH:
         raise NotAnAnswerError(f"the answer is nested deeper than {MAX_DEPTH}; write one flat JSON object")
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse_constant)
     except NotAnAnswerError:
         raise
     except ValueError as error:
@@ -112,10 +122,12 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise NotAnAnswerError("a field is given twice; give each field once")
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field given twice with one value has it; with different values it has none that can be used."""
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        same = key not in fields or (type(fields[key]) is type(value) and fields[key] == value)
+        fields[key] = value if same else CONFLICT
     return fields
 
 

@@ -11,19 +11,21 @@ Rows are split by the digest of their text, so the rows of one release, however 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from envport_protocol.task import EnvTask
+from envport_protocol import EnvTask
 
 from envport_extraction.errors import DatasetError
 from envport_extraction.events import EVENT_TYPES, Event, FieldError, read_event
 from envport_extraction.gazetteer import canonical_province
-from envport_extraction.prompt import user_message
+from envport_extraction.prompt import task_messages
 from envport_extraction.tasks import text_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 MAX_LINE_CHARS: Final = 200_000
 MAX_ROWS: Final = 1_000_000
@@ -87,7 +89,7 @@ def row_tasks(rows: list[Row]) -> list[EnvTask]:
     return [
         EnvTask(
             f"row-{row.digest[:16]}-{row.line}",
-            prompt=user_message(row.text),
+            messages=task_messages(row.text),
             ground_truth=row.event.to_json(),
             metadata={"source": "data", "line": row.line, "text_sha256": row.digest},
         )

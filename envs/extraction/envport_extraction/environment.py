@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from envport_protocol.env import BaseEnv
-from envport_protocol.errors import ToolError, UnknownTaskError
-from envport_protocol.messages import RewardSpec
-from envport_protocol.task import EnvTask
-from envport_protocol.tools import tool
+from envport_protocol import BaseEnv, EnvTask, RewardSpec, ToolError, UnknownTaskError, tool
 
 from envport_extraction.answers import MAX_ANSWER_CHARS, NotAnAnswerError, read_object
 from envport_extraction.balance import Balance
@@ -27,9 +22,14 @@ from envport_extraction.events import (
     read_value,
 )
 from envport_extraction.gazetteer import canonical_province, nearest_provinces, province_of_district
-from envport_extraction.prompt import SYSTEM_PROMPT, compact_json
+from envport_extraction.prompt import compact_json
 from envport_extraction.scoring import WEIGHTS, score_completion
 from envport_extraction.tasks import GeneratedTasks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envport_protocol.task import EnvTask
 
 _BALANCE_SAMPLE: Final = 1000
 _MAX_NAME_CHARS: Final = 100
@@ -49,8 +49,6 @@ class ExtractionEnv(BaseEnv):
 
     Holds nothing for a rollout: every score depends on the answer and the task alone.
     """
-
-    system_prompt = SYSTEM_PROMPT
 
     def __init__(
         self,
@@ -178,13 +176,13 @@ def event_problems(fields: dict[str, Any]) -> list[str]:
     return problems + contradictions(Event(**values))
 
 
-def _check_counts(**counts: int) -> None:
+def _check_counts(**counts: object) -> None:
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10_000_000:
             raise OptionError(f"{name} is {count!r}; expected a whole number from 1 to 10000000")
 
 
-def _check_shares(**shares: float) -> None:
+def _check_shares(**shares: object) -> None:
     for name, share in shares.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
             raise OptionError(f"{name} is {share!r}; expected a number from 0 to 1")

@@ -7,7 +7,7 @@ EnvportError
 
 from __future__ import annotations
 
-from envport_protocol.errors import EnvportError
+from envport_protocol import EnvportError
 
 
 class OptionError(EnvportError, ValueError):

@@ -1,7 +1,7 @@
 """The event record: its fields, the values they may have, and how values from JSON are read.
 
-A field is a value or unknown. For lists, unknown is the empty tuple; for the others, None. Reading is tolerant where
-labels made by hand are: several values joined by `;`, an empty string or `??` for unknown, other spellings of a province.
+A field is a value or unknown. For lists, unknown is the empty tuple; for the others, None. Reading is tolerant of what
+hand-made labels hold: several values joined by `;`, an empty string or `??` for unknown, other spellings of a province.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ COUNTS: Final = ("min_killed", "min_captured", "min_leaders_killed", "min_leader
 FLAGS: Final = ("killq", "captureq", "killcaptureraid", "airstrike", "noshotsfired")
 FIELDS: Final = (
     "start_date",
-    "event_type",
     "province",
+    "event_type",
     "target_group",
-    "min_killed",
-    "min_captured",
     "killq",
-    "captureq",
-    "killcaptureraid",
-    "airstrike",
-    "noshotsfired",
+    "min_killed",
     "min_leaders_killed",
+    "airstrike",
+    "captureq",
+    "min_captured",
     "min_leaders_captured",
+    "noshotsfired",
+    "killcaptureraid",
 )
-"""The fields that are asked for and scored, in the order that an answer has them."""
+"""The fields that are asked for and scored, in the order that an answer has them.
+
+What belongs together stands together: a small model loses its way among the similar names when they are spread out.
+"""
 
 UNSCORED_FIELDS: Final = ("name",)
 """Accepted in labels and answers, never scored: a title is free text, and many labels hold a bare number."""

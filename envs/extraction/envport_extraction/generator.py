@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 Kind = Literal["detain", "kill", "both", "air", "air_detain", "fire", "civilians"]
 Place = Literal["district and province", "province", "district", "region", "border"]
+Head = Literal["leader", "other"]
+Fate = Literal["killed", "captured"]
 SplitName = Literal["train", "eval"]
 
 KIND_SHARES: Final[dict[Kind, float]] = {
@@ -96,9 +98,9 @@ class Record:
     district: str | None
     place: Place
     """How the text tells the place."""
-    head: Literal["leader", "other", None]
+    head: Head | None
     """A certain person among the killed or captured: a leader, somebody else with a role, or nobody."""
-    head_fate: Literal["killed", "captured"]
+    head_fate: Fate
     """What became of the head."""
 
 
@@ -162,8 +164,8 @@ def _draw_head(rng: random.Random, record: Record, *, killed: int, captured: int
     share = 0.6 if raid else 0.35 if record.kind == "air" else 0.0
     if not (killed or captured) or record.kind == "civilians" or rng.random() >= share:
         return record
-    fate = "captured" if captured and (not killed or rng.random() < 0.6) else "killed"
-    head = "leader" if rng.random() < 0.62 else "other"
+    fate: Fate = "captured" if captured and (not killed or rng.random() < 0.6) else "killed"
+    head: Head = "leader" if rng.random() < 0.62 else "other"
     return replace(record, head=head, head_fate=fate)
 
 

@@ -6,10 +6,10 @@ vague numbers mean a least number: "a couple of" 2; "several", "multiple", "a nu
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import datetime
     import random
 
 NUMBER_WORDS: Final = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,8 @@ from envport_extraction.phrases import say_date, sentence_case
 from envport_extraction.wording import word_record
 
 if TYPE_CHECKING:
+    import random
+
     from envport_extraction.generator import Record
     from envport_extraction.templates import Template
 

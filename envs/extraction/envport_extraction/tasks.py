@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from envport_protocol.task import EnvTask
+from envport_protocol import EnvTask
 
-from envport_extraction.events import Event
 from envport_extraction.generator import RULES_VERSION, SplitName, draw_record, task_random
 from envport_extraction.noise import with_fault
-from envport_extraction.prompt import user_message
+from envport_extraction.prompt import task_messages
 from envport_extraction.rendering import render
 from envport_extraction.templates import EVAL_TEMPLATES, TRAIN_TEMPLATES
+
+if TYPE_CHECKING:
+    from envport_extraction.events import Event
 
 
 class GeneratedTasks(Sequence[EnvTask]):
@@ -61,7 +63,7 @@ class GeneratedTasks(Sequence[EnvTask]):
             gold = with_fault(faults, gold)
         return EnvTask(
             f"{self._split}-{self._seed}-{index:06d}",
-            prompt=user_message(text),
+            messages=task_messages(text),
             ground_truth=gold,
             metadata={
                 "source": "generator",

@@ -1,10 +1,10 @@
 """The styles a release is written in: how it opens, and how its lead sentence puts the clauses together.
 
-A lead always holds the deed, the operation, the place and the day, so that the record can be read from it. Templates
-marked `held_out` are used for evaluation only, the others for training only.
+A lead always holds the deed, the operation, the place and the day, so that the record can be read from it. Training
+takes from TRAIN_TEMPLATES only, evaluation from EVAL_TEMPLATES only.
 
 Slots of a lead: {force} {did} {done} {outcome} {op} {place} {when}; with a capital first letter {Force} {Done} {Op}
-{Place} {When}. Slots of an opening: {dateline} (`KABUL, Afghanistan (Jan. 27, 2012)`), {day} (`Jan. 27, 2012`),
+{Place} {When} {outcome_first}. Slots of an opening: {dateline} (`KABUL (Jan. 27, 2012)`), {day} (`Jan. 27, 2012`),
 {day_of_month} (`27 January 2012`), {serial} (`2012-01-S-031`), {region} (`East`).
 """
 
@@ -23,8 +23,6 @@ class Template:
     """Everything before the lead sentence."""
     lead: str
     """The sentence or sentences that tell the record."""
-    held_out: bool = False
-    """For evaluation only."""
 
 
 TRAIN_TEMPLATES: Final = (
@@ -52,14 +50,14 @@ TRAIN_TEMPLATES: Final = (
     Template("correction", "UPDATE, {day}\n", "It is now confirmed that {done} {place} {when} during {op}."),
 )
 EVAL_TEMPLATES: Final = (
-    Template("note", "For the record, {day}\n", "{When}, during {op}, {force} {did} {place}.", held_out=True),
-    Template("press-office", "Press office, {day_of_month} - ", "{Force} {did} {when} during {op} {place}.", held_out=True),
-    Template("at-work", "{dateline}: ", "{Force} had begun {op} {place} {when} and {did}.", held_out=True),
-    Template("reported", "{serial}\n{dateline} - ", "{Done} {when} during {op} {place}, officials reported.", held_out=True),
-    Template("headline", "Operations update: RC-{region}\n{dateline}\n", "{When} {place}, {done} during {op}.", held_out=True),
-    Template("saw", "{dateline} - ", "{Op} {when} saw {outcome} {place}.", held_out=True),
-    Template("summary", "Summary for {day}: ", "{outcome_first}, {place}, {when}, during {op}.", held_out=True),
-    Template("colon", "{serial} / {day}\n", "{Place}, {when}: {done} during {op}.", held_out=True),
-    Template("said-today", "{dateline}\n", "{Force} {did} {place}, the command said. It happened {when}, during {op}.", held_out=True),
-)  # fmt: skip
+    Template("note", "For the record, {day}\n", "{When}, during {op}, {force} {did} {place}."),
+    Template("press-office", "Press office, {day_of_month} - ", "{Force} {did} {when} during {op} {place}."),
+    Template("at-work", "{dateline}: ", "{Force} had begun {op} {place} {when} and {did}."),
+    Template("reported", "{serial}\n{dateline} - ", "{Done} {when} during {op} {place}, officials reported."),
+    Template("headline", "Operations update: RC-{region}\n{dateline}\n", "{When} {place}, {done} during {op}."),
+    Template("saw", "{dateline} - ", "{Op} {when} saw {outcome} {place}."),
+    Template("summary", "Summary for {day}: ", "{outcome_first}, {place}, {when}, during {op}."),
+    Template("colon", "{serial} / {day}\n", "{Place}, {when}: {done} during {op}."),
+    Template("said-today", "{dateline}\n", "{Force} {did} {place}, the command said. It happened {when}, during {op}."),
+)
 TEMPLATES: Final = (*TRAIN_TEMPLATES, *EVAL_TEMPLATES)

@@ -6,7 +6,6 @@ only what the record holds, and the clauses of one lead sentence together tell a
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,8 @@ from envport_extraction.phrases import (
 )
 
 if TYPE_CHECKING:
+    import random
+
     from envport_extraction.generator import Record
 
 _FORCES: Final = (
