@@ -93,7 +93,7 @@ def test_an_ignore_file_may_not_bring_files_back_or_drop_the_project_file(make_e
     with pytest.raises(BundleError, match="'!' is not understood"):
         pack(folder)
     (folder / ".envportignore").write_text("*.toml\n")
-    with pytest.raises(BundleError, match="leaves out envport.toml"):
+    with pytest.raises(BundleError, match=r"leaves out envport\.toml"):
         pack(folder)
 
 

@@ -90,7 +90,7 @@ def test_publishing_is_tried_once(make_env):
 def test_an_answer_is_not_retried():
     body = {"error": {"code": "unknown_env", "message": "none", "outcome": "infra_error"}}
     handle, seen = answering(httpx.Response(404, json=body))
-    with client_of(handle) as hub, pytest.raises(UnknownEnvError, match="^none$"):
+    with client_of(handle) as hub, pytest.raises(UnknownEnvError, match=r"^none$"):
         hub.env(EnvRef("me", "toy"))
     assert len(seen) == 1
 
@@ -200,6 +200,15 @@ def test_loopback_is_told_by_spelling_only():
     ]
     assert [is_loopback(url) for url in own + foreign] == [True] * 4 + [False] * 5
     assert not is_loopback("http://127.0.0.1@evil.test/")
+
+
+def test_a_proxy_is_not_asked_for_a_hub_on_this_machine(hub, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with HubClient(hub.url) as client:
+        assert client.search() == []
 
 
 def test_a_server_that_closes_the_connection_is_down_not_a_crash():

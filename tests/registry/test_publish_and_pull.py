@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from envport_registry import EnvRef, HubClient, pack, publish, pull, verify_folder
@@ -23,6 +23,9 @@ from envport_registry.errors import (
     VersionExistsError,
 )
 from envport_registry.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -169,8 +172,9 @@ def test_a_tampered_bundle_on_the_hub_is_refused_and_publishing_again_mends_it(h
     with pytest.raises(DigestMismatchError) as caught:
         pull("me/toy", hub.url, home)
     assert caught.value.details["expected"] == digest
+    seen = caught.value.details["seen"]
     assert caught.value.message.startswith(
-        f"the bundle of me/toy@0.1.0 does not match its digest: seen {caught.value.details['seen']}, expected {digest}; "
+        f"the bundle of me/toy@0.1.0 does not match its digest: seen {seen}, expected {digest}; "
     )
     assert "publish the same folder again" in caught.value.message
     assert not home.exists()
