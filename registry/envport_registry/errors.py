@@ -11,7 +11,6 @@
         ├── VersionExistsError       409  the version is published with other content
         ├── TokenMissingError        401  publishing needs a token, none came
         ├── TokenRefusedError        403  the token is not this hub's
-        ├── WrongMethodError         405  the path is right, the HTTP method is not
         ├── UploadTimeoutError       408  the body did not arrive in time
         ├── StorageError             500  the disk said no
         │   └── NoSpaceError         507  the disk is full
@@ -104,13 +103,6 @@ class TokenRefusedError(RegistryError):
 
     status = 403
     code = "token_refused"
-
-
-class WrongMethodError(RegistryError):
-    """The path exists, the HTTP method does not."""
-
-    status = 405
-    code = "wrong_method"
 
 
 class UploadTimeoutError(RegistryError):

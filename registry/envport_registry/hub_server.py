@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import CapacityLimiter, to_thread
-from envport_protocol.errors import InfraError, InvalidRequestError, NotFoundError, WireError
+from envport_protocol.errors import InfraError, InvalidRequestError, MethodNotAllowedError, NotFoundError, WireError
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from envport_registry.digest import check_digest
-from envport_registry.errors import BadNameError, WrongMethodError
+from envport_registry.errors import BadNameError
 from envport_registry.hub_messages import DIGEST_HEADER, TAR_TYPE, EnvInfo, EnvList, PublishAnswer, VersionInfo
 from envport_registry.hub_upload import UploadLimits, accept, receive
 from envport_registry.names import EnvRef, check_name
@@ -107,8 +107,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
         path = request.url.path[:200]
-        if error.status_code == WrongMethodError.status:
-            return _answer(WrongMethodError(f"{request.method} is not for {path!r} on this hub"))
+        if error.status_code == MethodNotAllowedError.status:
+            return _answer(MethodNotAllowedError(f"{request.method} is not for {path!r} on this hub"))
         return _answer(NotFoundError(f"this hub has no path {path!r}: is the URL's version or spelling off?"))
 
     @app.exception_handler(Exception)

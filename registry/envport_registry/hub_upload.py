@@ -70,7 +70,7 @@ def accept(store: Store, ref: EnvRef, digest: str, part: Path, limits: UploadLim
         VersionExistsError: the version is published with other content.
         StorageError: the disk refused; nothing is published.
     """
-    with disk_boundary(part, "checking a bundle"):
+    with disk_boundary(part, "checking a bundle on the hub"):
         bundle = read_bundle(part.read_bytes(), limits.bundle)
     config = bundle.config
     assert ref.version is not None, "the route has a version"
@@ -95,7 +95,7 @@ def accept(store: Store, ref: EnvRef, digest: str, part: Path, limits: UploadLim
 
 async def _write_body(request: Request, part: Path, max_bytes: int) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with disk_boundary(part, "receiving a bundle"), part.open("wb") as file:
+    with disk_boundary(part, "receiving a bundle on the hub"), part.open("wb") as file:
         async for chunk in request.stream():
             size += len(chunk)
             if size > max_bytes:

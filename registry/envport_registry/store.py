@@ -172,7 +172,7 @@ class Store:
 
     def new_part(self) -> Path:
         """A new empty file beside the blobs, for an upload; whoever asks for it removes it or publishes it."""
-        with disk_boundary(self.blobs, "receiving a bundle"):
+        with disk_boundary(self.blobs, "receiving a bundle on the hub"):
             descriptor, path = tempfile.mkstemp(suffix=_PART_SUFFIX, dir=self.blobs)
             os.close(descriptor)
         return Path(path)
@@ -238,7 +238,7 @@ def _set_up_connection(connection: Any, _record: object) -> None:
 
 def _move(part: Path, blob: Path) -> None:
     """Puts a finished upload in its place so that it survives a power cut."""
-    with disk_boundary(blob, "storing a bundle"):
+    with disk_boundary(blob, "storing a bundle on the hub"):
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(blob)

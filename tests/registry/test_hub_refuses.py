@@ -177,7 +177,7 @@ def test_every_failure_has_the_one_error_body(hub, http):
     expected = {
         ("GET", "/"): (404, "not_found"),
         ("GET", "/v2/envs"): (404, "not_found"),
-        ("DELETE", "/v1/envs"): (405, "wrong_method"),
+        ("DELETE", "/v1/envs"): (405, "method_not_allowed"),
         ("GET", "/v1/envs?limit=0"): (422, "invalid_request"),
         ("GET", "/v1/envs?limit=ten"): (422, "invalid_request"),
         ("GET", "/v1/envs?q=" + "x" * 201): (422, "invalid_request"),
