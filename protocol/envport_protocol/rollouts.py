@@ -85,7 +85,7 @@ class _Call:
             outcome = await asyncio.shield(self.waiting)
         if isinstance(outcome, bytes):
             return outcome
-        raise InfraError("the call has no outcome") if outcome is None else outcome.with_traceback(None)
+        raise InfraError("the call has no outcome") if outcome is None else _afresh(outcome)
 
 
 @dataclass(slots=True)
@@ -228,7 +228,7 @@ class RolloutStore(Generic[S]):
         else:
             error = gone.end_error
         if error is not None:
-            raise error
+            raise _afresh(error)
 
     async def expire_idle(self) -> int:
         """Ends the rollouts that nothing was asked of for the idle timeout; how many these were."""
@@ -304,7 +304,7 @@ class RolloutStore(Generic[S]):
             return IdConflictError(
                 f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
             )
-        return gone.start_error
+        return _afresh(gone.start_error)
 
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
@@ -348,7 +348,7 @@ def _outcome(done: asyncio.Task[T], what: str) -> T | WireError:
     if error is None:
         return done.result()
     if isinstance(error, WireError):
-        return _bare(error)
+        return _afresh(error)
     log.error("%s failed in the server", what, exc_info=error)
     return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
 
@@ -357,11 +357,9 @@ def _too_late(what: str, timeout_s: float) -> CallTimeoutError:
     return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
 
 
-def _bare(error: WireError) -> WireError:
-    # A kept error must not keep the frames it came through, with the author's objects in them.
-    error.__cause__ = None
-    error.__context__ = None
-    return error.with_traceback(None)
+def _afresh(error: WireError) -> WireError:
+    # An error that was raised keeps the frames it went through, with the author's objects in them; a kept one must not.
+    return type(error)(error.message, details=error.details)
 
 
 def _unknown(rollout_id: str) -> UnknownRolloutError:

@@ -199,6 +199,8 @@ async def test_end_stops_running_calls_before_it_frees():
         try:
             await asyncio.Event().wait()
         finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
             stopped.append(len(freed))
         return b""
 
@@ -226,6 +228,23 @@ async def test_an_ended_rollout_lets_go_of_state_and_answers():
     gc.collect()
     assert gone() is None
     assert len(store) == 0
+
+
+async def test_a_remembered_error_does_not_hold_what_it_came_from():
+    store, _ = make_store()
+    state = State()
+    gone = weakref.ref(state)
+
+    async def work(state):
+        raise EnvFailedError("broken") from ValueError(state)
+
+    with pytest.raises(EnvFailedError):
+        await store.start("r", b"f", lambda kept=state: kept, work, 5)
+    del state
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(EnvFailedError, match="broken"):
+        await store.start("r", b"f", State, work, 5)
 
 
 async def test_only_idle_rollouts_expire_and_their_ids_stay_spent():
