@@ -52,7 +52,7 @@ def say_number(rng: random.Random, least: int) -> str:
     draw = rng.random()
     if draw < 0.35 and least in VAGUE_WORDS:
         return rng.choice(VAGUE_WORDS[least])
-    if least >= 2 and draw < 0.47:
+    if least >= 3 and draw < 0.47:
         return rng.choice(
             (
                 f"at least {number_word(least)}",

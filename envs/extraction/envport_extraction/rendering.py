@@ -41,7 +41,7 @@ def render(rng: random.Random, record: Record, template: Template) -> str:
 
 def _background(rng: random.Random, record: Record) -> list[str]:
     """One to three sentences of different sorts."""
-    return say_background(rng, record, rng.choices((1, 2, 3), weights=(2, 5, 3))[0])
+    return say_background(rng, record, rng.choices((1, 2, 3), weights=(1, 4, 5))[0])
 
 
 def _second_incident(rng: random.Random, record: Record) -> str:

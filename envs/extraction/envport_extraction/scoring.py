@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from envport_extraction.answers import Answer, Mark, NotAnAnswerError, read_answer
-from envport_extraction.events import FIELDS, LISTS
+from envport_extraction.events import COUNTS, FIELDS, LISTS
 
 if TYPE_CHECKING:
     from envport_extraction.balance import Balance
@@ -36,9 +36,12 @@ WEIGHTS: Final[dict[str, float]] = {
 }
 """The weights sum to 1, so the reward lies in [0, 1]."""
 
-_COUNT_PAIRS: Final = (("min_killed", "killq"), ("min_captured", "captureq"))
-_LEADER_PAIRS: Final = (("min_leaders_killed", "min_killed"), ("min_leaders_captured", "min_captured"))
-_NEAR_MISS: Final = 0.5
+_FLAG_OF: Final = {"min_killed": "killq", "min_captured": "captureq"}
+_TOTAL_OF: Final = {"min_leaders_killed": "min_killed", "min_leaders_captured": "min_captured"}
+_NEAR_MISS: Final = 0.4
+"""The most that a wrong count earns."""
+_NEAR_MISS_OF_SHARE: Final = 1.6
+"""Below `no_invention`'s weight over `counts`' weight (0.25 / 0.15), so that no near miss beats "unknown"."""
 
 
 @dataclass(frozen=True)
@@ -100,47 +103,48 @@ def _grade_list(given: set[str], gold: set[str]) -> Grade:
 
 
 def _score_counts(answer: Answer, gold: Event, weights: dict[str, float], fallback: float) -> float:
-    """Weighted mean over the counts that the gold knows; `fallback` where it knows none."""
-    scores = [
-        (weights[count], _score_count(answer, gold, count, flag))
-        for count, flag in _COUNT_PAIRS
-        if gold.value(count) is not None
-    ]
-    scores += [
-        (weights[leaders], _score_leaders(answer, gold, leaders, total))
-        for leaders, total in _LEADER_PAIRS
-        if gold.value(leaders) is not None
-    ]
-    total_weight = sum(weight for weight, _ in scores)
-    return sum(weight * score for weight, score in scores) / total_weight if scores else fallback
+    """Weighted mean over the counts that the gold knows; `fallback` where it knows none.
+
+    What a near miss may earn is bounded by what its wrong value costs in `no_invention`.
+    """
+    known = {count: weights[count] for count in COUNTS if gold.value(count) is not None}
+    if not known:
+        return fallback
+    share = sum(known.values())
+    near_miss = min(_NEAR_MISS, _NEAR_MISS_OF_SHARE * share)
+    return sum(weight * _score_count(answer, gold, count, near_miss) for count, weight in known.items()) / share
 
 
-def _score_count(answer: Answer, gold: Event, count: str, flag: str) -> float:
-    """A count with its flag: the flag must be right and fit the count."""
-    number, happened = answer.known(count), answer.known(flag)
-    if not isinstance(number, int) or happened is None:
+def _score_count(answer: Answer, gold: Event, count: str, near_miss: float) -> float:
+    """0 where the count is unknown or does not fit its partner, else by how close it is."""
+    number = answer.known(count)
+    if not isinstance(number, int):
         return 0.0
-    if happened != gold.value(flag) and gold.value(flag) is not None:
-        return 0.0
-    if bool(number) != happened and number != gold.value(count):
-        return 0.0
-    return _closeness(number, gold.value(count))
+    fits = _fits_flag if count in _FLAG_OF else _fits_total
+    return _closeness(number, gold.value(count), near_miss) if fits(number, answer, gold, count) else 0.0
 
 
-def _score_leaders(answer: Answer, gold: Event, leaders: str, total: str) -> float:
-    """The leaders among a total: no more than the total."""
-    few, all_of_them = answer.known(leaders), answer.known(total)
-    if not isinstance(few, int) or not isinstance(all_of_them, int):
-        return 0.0
-    if few > all_of_them and few != gold.value(leaders):
-        return 0.0
-    return _closeness(few, gold.value(leaders))
+def _fits_flag(number: int, answer: Answer, gold: Event, count: str) -> bool:
+    """Whether the flag is right; where the gold does not know it, whether it says the same as the count."""
+    happened, truth = answer.known(_FLAG_OF[count]), gold.value(_FLAG_OF[count])
+    return happened == truth if truth is not None else happened in (None, number > 0)
 
 
-def _closeness(number: int, gold: Value) -> float:
-    """1 where equal; else half the ratio of the smaller to the larger, 0 where one of them is 0."""
+def _fits_total(leaders: int, answer: Answer, gold: Event, count: str) -> bool:
+    """Whether there are no more leaders than people. A gold that breaks this rule does not ask for it."""
+    total = answer.known(_TOTAL_OF[count])
+    return not isinstance(total, int) or leaders <= total or _leaders_exceed(gold, count)
+
+
+def _leaders_exceed(gold: Event, count: str) -> bool:
+    leaders, total = gold.value(count), gold.value(_TOTAL_OF[count])
+    return isinstance(leaders, int) and isinstance(total, int) and leaders > total
+
+
+def _closeness(number: int, gold: Value, near_miss: float) -> float:
+    """1 where equal; else `near_miss` times the ratio of the smaller to the larger, 0 where one of them is 0."""
     if number == gold:
         return 1.0
     if not isinstance(gold, int) or not number or not gold:
         return 0.0
-    return _NEAR_MISS * min(number, gold) / max(number, gold)
+    return near_miss * min(number, gold) / max(number, gold)
