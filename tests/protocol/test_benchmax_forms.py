@@ -130,12 +130,15 @@ def test_newer_dataset_preprocess_with_prompt_messages_and_task(api):
     class Env(NewerEnv):
         @classmethod
         def dataset_preprocess(cls, row, **kwargs):
-            return Example(f"id-{row}", [{"role": "user", "content": f"say {row}"}], {"ground_truth": row})
+            return Example(f"id-{row}", [{"role": "user", "content": f"say {row}"}], {"ground_truth": row, "bonus": 3})
 
         def tasks(self, split):
             return ["a", "b"]
 
+        async def compute_reward(self, rollout_id, messages, task, **kwargs):
+            return float(messages[-1]["content"] == task["ground_truth"]) * task["bonus"]
+
     server = api(Env())
     started = server.start(task_id="id-b").json()
     assert [(m["role"], m["content"]) for m in started["messages"]] == [("user", "say b")]
-    assert server.score("b").json()["reward"] == 1.0
+    assert server.score("b").json()["reward"] == 3.0
