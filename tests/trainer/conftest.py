@@ -11,7 +11,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from .fake_openai import FakeOpenAi, FakeServer
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import PreTrainedTokenizerBase
 
 WORDS = ["<unk>", "<|im_end|>", "<|im_start|>", "user", "assistant", "yes", "no", "maybe", "question", "answer"]
@@ -62,3 +66,13 @@ def smollm2() -> Path:
     if not (SMOLLM2 / "config.json").is_file():
         pytest.skip("needs the model: python examples/fetch_smollm2.py")
     return SMOLLM2
+
+
+@pytest.fixture
+def fake_openai() -> Iterator[FakeOpenAi]:
+    """A running fake of an OpenAI-compatible server."""
+    fake = FakeOpenAi()
+    server = FakeServer(fake)
+    server.start()
+    yield fake
+    server.stop()

@@ -101,7 +101,8 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 def test_none_switches_an_optional_value_off(toml):
-    assert TrainConfig.from_toml(toml(f'model = "m"\ntis_cap = "none"\n{ENV}')).tis_cap is None
+    off = TrainConfig.from_toml(toml(f'model = "m"\ntis_cap = "none"\neval_every = "None"\n{ENV}'))
+    assert (off.tis_cap, off.eval_every) == (None, None)
     assert TrainConfig.from_toml(toml(f'model = "m"\ntis_cap = 3\n{ENV}')).tis_cap == 3.0
 
 

@@ -213,8 +213,14 @@ async def test_a_closed_sampler_fails_what_is_in_flight_and_what_comes_later(smo
     assert torch.get_num_threads() > 0
 
 
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(SamplerError, match=f"vLLM reads ordinary model folders, and {tmp_path} has no config.json"):
+        VllmSampler(tmp_path, stop_ids=[1])
+
+
 @with_vllm
 def test_a_folder_that_vllm_cannot_read_is_told(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SamplerError, match=f"vLLM did not start on {tmp_path}"):
         VllmSampler(tmp_path, stop_ids=[1])
 
@@ -227,6 +233,7 @@ def test_without_vllm_the_error_names_the_extra(monkeypatch, tmp_path):
             raise ModuleNotFoundError("No module named 'vllm'", name="vllm")
         return real(name, *rest)
 
+    (tmp_path / "config.json").write_text("{}")
     monkeypatch.setattr(builtins, "__import__", without_vllm)
     with pytest.raises(SamplerError, match=r"pip install 'envport\[vllm\]', or use --sampler transformers"):
         VllmSampler(tmp_path, stop_ids=[1])

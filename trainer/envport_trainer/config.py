@@ -141,7 +141,7 @@ class TrainConfig(BaseModel):
     """Steps between checkpoints; the last step always writes one."""
     keep_checkpoints: _Count = 2
     """Checkpoints kept. Each takes about three times the fp32 weights."""
-    eval_every: _Count | None = None
+    eval_every: Annotated[_Count | None, BeforeValidator(_none)] = None
     """Steps between evaluations on `eval_split`; without it none during training."""
     eval_tasks: _Count = 64
     """Tasks of each evaluation."""

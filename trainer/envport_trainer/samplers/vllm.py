@@ -18,6 +18,7 @@ import os
 import queue
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +29,6 @@ from envport_trainer.types import Sample, SampleRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from torch import nn
 
@@ -86,6 +86,11 @@ class VllmSampler:
         max_batch: int = 256,
         seed: int = 0,
     ) -> None:
+        if Path(folder).exists() and not (Path(folder) / "config.json").is_file():
+            raise SamplerError(
+                f"vLLM reads ordinary model folders, and {folder} has no config.json; for a GGUF file use "
+                "--sampler transformers, or make a folder of it with envport_trainer.models.export_gguf"
+            )
         self._stop_ids = sorted(stop_ids)
         self._max_tokens = max_tokens
         if cache_bytes is None and not torch.cuda.is_available():

@@ -1,0 +1,115 @@
+"""`envport eval`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from envport.cli import app
+from envport.cli.boundary import exit_code_of
+from envport_protocol import BaseEnv, EnvTask, reward
+
+from .fake_openai import refuses, says
+
+
+class ParityEnv(BaseEnv):
+    """Is the number of the task even?"""
+
+    def tasks(self, split: str) -> list[EnvTask]:
+        return [EnvTask(task_id=f"t{k}", prompt=f"question {k}", ground_truth=k) for k in range(4)]
+
+    @reward()
+    def correct(self, completion: str, ground_truth: int) -> float:
+        return float(completion == ("yes" if ground_truth % 2 == 0 else "no"))
+
+
+@pytest.fixture
+def run(capsys):
+    """`run("--n", "3")` -> exit code, stdout, stderr."""
+
+    def command(*args: object) -> tuple[int, str, str]:
+        code = exit_code_of(lambda: app(["eval", *map(str, args)]))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+def test_a_served_model_gets_a_table_and_a_file(run, serve_env, fake_openai, tmp_path):
+    fake_openai.answer = lambda _: says("yes")
+    url, out = serve_env(ParityEnv()), tmp_path / "eval.json"
+    code, table, told = run("--env", url, "--model", fake_openai.url, "--out", out)
+    lines = [line.split() for line in table.splitlines()]
+    assert code == 0
+    assert lines[0][:3] == ["fake-model", "at", f"{fake_openai.url}/v1"]
+    # Two of four right: mean 0.5, standard error 0.577 / 2.
+    assert lines[1:] == [
+        ["mean", "95", "%", "n"],
+        ["reward", "0.500", "±", "0.566", "4"],
+        ["correct", "0.500", "±", "0.566", "4"],
+    ]
+    assert told == f"wrote {out}\n"
+    assert json.loads(out.read_text())["mean"] == 0.5
+
+
+def test_json_is_the_summary_alone(run, serve_env, fake_openai):
+    fake_openai.answer = lambda _: says("yes")
+    code, out, _ = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url, "--json", "--n", 3)
+    summary = json.loads(out)
+    assert code == 0
+    assert (summary["n"], summary["mean"], summary["failed"], "rows" in summary) == (3, pytest.approx(2 / 3), 0, False)
+
+
+def test_the_key_comes_from_the_surroundings(run, serve_env, fake_openai, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-env")
+    code, out, err = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url, "--n", 1)
+    assert (code, fake_openai.keys) == (0, ["Bearer sk-from-env"])
+    assert "sk-from-env" not in out + err
+
+
+def test_attempts_that_could_not_be_scored_are_told(run, serve_env, fake_openai):
+    fake_openai.in_turn(refuses(400, "odd"), says("yes"), says("yes"), says("yes"))
+    code, _, told = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url)
+    assert code == 0
+    assert told.startswith("1 attempts could not be scored and are in no mean; the first: ")
+
+
+def test_a_model_folder_is_evaluated(run, serve_env, tiny_folder):
+    options = ("--n", 3, "--max-new-tokens", 4, "--max-turns", 1, "--precision", "fp32", "--json")
+    code, out, _ = run("--env", serve_env(ParityEnv()), "--model", tiny_folder, *options)
+    summary = json.loads(out)
+    assert (code, summary["n"], summary["model"]) == (0, 3, str(tiny_folder))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        ("{tmp}/none", (), "error: no model at {tmp}/none: expected a folder with config.json"),
+        ("{tmp}", (), "error: {tmp} has no config.json and no .gguf file"),
+        ("{tmp}", ("--sampler", "magic"), "error: sampler is 'magic': input should be 'transformers' or 'vllm'"),
+        ("http://", (), "error: 'http://' is no URL of a model server"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(run, serve_env, tmp_path, model, options, said):
+    code, out, err = run("--env", serve_env(ParityEnv()), "--model", model.format(tmp=tmp_path), *options)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(said.format(tmp=tmp_path))
+
+
+def test_a_wrong_url_is_told_before_a_model_is_loaded(run, tmp_path):
+    code, out, err = run("--env", "http://127.0.0.1:1", "--model", tmp_path)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "http://127.0.0.1:1" in err
+
+
+def test_a_missing_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = run("--env", "http://e", "--model", "m")
+    assert (code, err.endswith("pip install 'envport[train]'\n")) == (1, True)
+
+
+def test_the_help_has_an_example(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "envport eval --env http://127.0.0.1:8000 --model" in " ".join(out.split())

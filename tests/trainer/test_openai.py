@@ -1,0 +1,163 @@
+"""A model behind an OpenAI-compatible server: what is asked, what is retried, and what is told when it goes wrong."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from envport_protocol.messages import ToolSpec
+from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
+from envport_trainer.openai import OpenAiModel, Reply, WantedCall
+from starlette.responses import Response
+
+from .fake_openai import calls, refuses, says
+
+HELLO = [{"role": "user", "content": "hi"}]
+TOOL = ToolSpec(name="add", description="Adds.", parameters={"type": "object", "properties": {}})
+
+
+async def ask(model: OpenAiModel, tools: tuple[ToolSpec, ...] = ()) -> Reply:
+    async with model:
+        return await model.chat(HELLO, tools, max_new_tokens=9, temperature=0.5, seed=7)
+
+
+async def failure(model: OpenAiModel) -> ModelServerError:
+    with pytest.raises(ModelServerError) as caught:
+        await ask(model)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+async def test_a_turn_is_asked_for_as_the_api_says(fake_openai):
+    fake_openai.in_turn(says("hello", tokens=4))
+    reply = await ask(OpenAiModel(fake_openai.url, key="sk-1"), (TOOL,))
+    assert reply == Reply("hello", [], truncated=False, tokens=4)
+    assert fake_openai.asked == [
+        {
+            "model": "fake-model",
+            "messages": HELLO,
+            "temperature": 0.5,
+            "seed": 7,
+            "max_tokens": 9,
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "add",
+                        "description": "Adds.",
+                        "parameters": {"type": "object", "properties": {}},
+                    },
+                }
+            ],
+        }
+    ]
+    assert fake_openai.keys == ["Bearer sk-1"]
+
+
+async def test_tool_calls_and_truncation_are_read(fake_openai):
+    fake_openai.in_turn(calls("add", {"a": 1}), says("cut", finish="length"))
+    reply = await ask(OpenAiModel(fake_openai.url))
+    assert reply == Reply("", [WantedCall("c1", "add", '{"a": 1}')], truncated=False, tokens=5)
+    assert reply.as_message() == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}],
+    }
+    assert (await ask(OpenAiModel(fake_openai.url))).truncated
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
+async def test_the_url_may_be_given_in_any_usual_form(fake_openai, suffix):
+    assert (await ask(OpenAiModel(fake_openai.url + suffix))).content == "hello"
+
+
+@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://"])
+def test_what_is_no_url_is_told(url):
+    with pytest.raises(ModelServerError, match="is no URL of a model server; expected such as http://"):
+        OpenAiModel(url)
+
+
+async def test_of_several_models_one_must_be_named(fake_openai):
+    fake_openai.models = ["a", "b"]
+    error = await failure(OpenAiModel(fake_openai.url))
+    assert str(error) == f"{fake_openai.url}/v1 lists 2 models (a, b); name one with --served-model NAME"
+    await ask(OpenAiModel(fake_openai.url, name="b"))
+    assert [body["model"] for body in fake_openai.asked] == ["b"]
+
+
+async def test_a_busy_server_is_asked_again(fake_openai):
+    busy = refuses(429, "slow down", **{"retry-after": "0.1"})
+    fake_openai.in_turn(busy, Response("<html>", status_code=502), says("hello"))
+    assert (await ask(OpenAiModel(fake_openai.url))).content == "hello"
+    assert len(fake_openai.asked) == 3
+
+
+async def test_a_server_that_stays_busy_is_told(fake_openai):
+    fake_openai.answer = lambda _: refuses(503, "loading the model")
+    error = await failure(OpenAiModel(fake_openai.url, retry_for_s=0.3))
+    assert str(error) == f"{fake_openai.url}/v1/chat/completions: HTTP 503: loading the model"
+
+
+async def test_a_server_that_is_not_there_is_told():
+    error = await failure(OpenAiModel("http://127.0.0.1:1", retry_for_s=0))
+    assert str(error).startswith("cannot reach http://127.0.0.1:1/v1: ")
+    assert str(error).endswith("check the URL and that the server runs")
+
+
+async def test_a_server_that_does_not_answer_is_told():
+    async def hang(_: httpx.Request) -> httpx.Response:
+        import asyncio
+
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    error = await failure(OpenAiModel("http://h/v1", timeout_s=0.05, retry_for_s=0, http=http))
+    assert str(error) == "http://h/v1/models gave no answer within 0.05 s"
+
+
+async def test_a_refused_key_is_told_and_never_shown(fake_openai):
+    fake_openai.answer = lambda _: refuses(401, "bad key")
+    error = await failure(OpenAiModel(fake_openai.url, key="sk-secret"))
+    assert str(error) == f"{fake_openai.url}/v1 refused the key (HTTP 401): bad key; set OPENAI_API_KEY"
+    assert len(fake_openai.asked) == 1
+
+
+async def test_a_conversation_that_is_too_long_is_told_apart(fake_openai):
+    fake_openai.answer = lambda _: refuses(400, "This model's maximum context length is 64 tokens")
+    assert type(await failure(OpenAiModel(fake_openai.url))) is ContextFullError
+    fake_openai.answer = lambda _: refuses(400, "temperature is odd")
+    error = await failure(OpenAiModel(fake_openai.url))
+    assert type(error) is RequestRefusedError
+    assert str(error) == f"{fake_openai.url}/v1/chat/completions: HTTP 400: temperature is odd"
+
+
+async def test_the_newer_name_of_the_token_limit_is_used_where_it_is_asked_for(fake_openai):
+    def answer(body):
+        return says("hello") if "max_tokens" not in body else refuses(400, "Use 'max_completion_tokens' instead")
+
+    fake_openai.answer = answer
+    async with OpenAiModel(fake_openai.url) as model:
+        for _ in range(2):
+            await model.chat(HELLO, (), max_new_tokens=9, temperature=0, seed=0)
+    assert ["max_tokens" in body for body in fake_openai.asked] == [True, False, False]
+    assert fake_openai.asked[-1]["max_completion_tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Response("<html>hi"), "answered no JSON but '<html>hi'; is it an OpenAI API?"),
+        ({"choices": []}, "answered a chat completion without choices"),
+        ({"id": 1}, "answered no chat completion: choices: Field required"),
+        (refuses(404, "no model b"), "HTTP 404: no model b; check the URL and the model's name"),
+    ],
+)
+async def test_nonsense_is_told(fake_openai, answer, said):
+    fake_openai.in_turn(answer)
+    assert said in str(await failure(OpenAiModel(fake_openai.url)))
+
+
+async def test_an_endless_answer_is_cut_off(fake_openai, monkeypatch):
+    monkeypatch.setattr("envport_trainer.openai._MAX_ANSWER_BYTES", 1000)
+    fake_openai.in_turn(says("x" * 2000))
+    assert "answered more than 1000 bytes" in str(await failure(OpenAiModel(fake_openai.url)))

@@ -1,0 +1,142 @@
+"""`envport train`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from envport.cli import app
+from envport.cli.boundary import exit_code_of
+from envport.cli.train import parse_settings
+from envport_protocol import BaseEnv, EnvTask, reward
+from envport_trainer.training import TrainResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+class YesEnv(BaseEnv):
+    """The more words are yes, the better."""
+
+    def tasks(self, split: str) -> list[EnvTask]:
+        return [EnvTask(task_id=f"t{k}", prompt="question", ground_truth="yes") for k in range(4)]
+
+    @reward()
+    def yes(self, completion: str) -> float:
+        words = completion.split()
+        return words.count("yes") / max(len(words), 1)
+
+
+@pytest.fixture
+def run(capsys):
+    """`run("--steps", "3")` -> exit code, stdout, stderr."""
+
+    def command(*args: object) -> tuple[int, str, str]:
+        code = exit_code_of(lambda: app(["train", *map(str, args)]))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+SMALL = ["--set", "prompts_per_step=2", "--set", "group_size=4", "--set", "max_new_tokens=4", "--set", "max_turns=1"]
+
+
+def test_a_run_trains_and_goes_on_where_it_ended(run, serve_env, tiny_folder, tmp_path):
+    output = tmp_path / "run"
+    options = ["--env", serve_env(YesEnv()), "--model", tiny_folder, "--output", output, *SMALL]
+    options += ["--set", "precision=fp32", "--lr", "1e-2"]
+    code, out, err = run(*options, "--steps", 2)
+    assert code == 0, err
+    assert out.splitlines()[0].split() == ["steps", "first", "reward", "last", "reward", "output"]
+    assert out.splitlines()[1].split()[0] == "2"
+    assert [line.split()[1] for line in err.splitlines() if line.startswith("step ")] == ["1/2", "2/2"]
+    code, out, err = run(*options, "--steps", 3)
+    assert (code, out) == (1, "")
+    assert "already holds a run (at step 2); go on with it by --resume" in err
+    code, out, _ = run(*options, "--steps", 3, "--resume", "--json")
+    summary = json.loads(out)
+    assert (code, summary["step"], summary["interrupted"], summary["output"]) == (0, 3, False, str(output))
+    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+    assert (output / "curve.png").is_file()
+    assert (output / "model/config.json").is_file()
+    code, out, err = run(*options, "--steps", 4, "--resume", "--seed", 5)
+    assert (code, out) == (1, "")
+    assert "seed was 0, is now 5" in err
+
+
+def test_flags_override_the_file(run, monkeypatch, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('model = "m"\nsteps = 5\nlr = 1e-5\n[[env]]\nurl = "http://e"\n')
+    seen = []
+
+    def train(config, *, resume):
+        seen.append((config.model, config.steps, config.lr, config.group_size, config.sampler, resume))
+        return TrainResult(config.steps, interrupted=False, output=config.output)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    code, _, _ = run(
+        path, "--steps", 9, "--set", "group_size=16", "--sampler", "vllm", "--output", tmp_path, "--resume"
+    )
+    assert (code, seen) == (0, [("m", 9, 1e-5, 16, "vllm", True)])
+
+
+def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
+    def train(config, *, resume):
+        return TrainResult(7, interrupted=True, output=config.output)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    code, out, err = run("--env", "http://e", "--model", "m", "--output", tmp_path)
+    assert code == 130
+    assert out.splitlines()[1].split()[:3] == ["7", "-", "-"]
+    assert err.splitlines()[0] == "ended at step 7; the same command with --resume goes on"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("grup_size = 4", (), "unknown key 'grup_size'; did you mean 'group_size'?"),
+        ("", (), "needs an environment: an [[env]] table with its url, or --env URL"),
+        ("", ("--env", "http://e", "--steps", "0"), "steps is 0: input should be greater than or equal to 1"),
+        ("", ("--env", "http://e", "--set", "stpes=4"), "unknown key 'stpes'; did you mean 'steps'?"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(run, tmp_path, text, options, said):
+    path: Path = tmp_path / "run.toml"
+    path.write_text(f'model = "m"\n{text}\n')
+    code, out, err = run(path, *options)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert said in err
+
+
+def test_settings_are_toml_values_or_text():
+    pairs = ["group_size=16", "lr=2e-5", "loss=cispo", "betas=[0.9, 0.95]", 'split="a b"', "eval_every=none"]
+    assert parse_settings(pairs) == {
+        "group_size": 16,
+        "lr": 2e-5,
+        "loss": "cispo",
+        "betas": [0.9, 0.95],
+        "split": "a b",
+        "eval_every": "none",
+    }
+    for wrong in ("group_size", "=3", "a b=3"):
+        with pytest.raises(typer.BadParameter, match="expected KEY=VALUE"):
+            parse_settings([wrong])
+
+
+def test_a_missing_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = run("--env", "http://e", "--model", "m")
+    assert (code, err.endswith("pip install 'envport[train]'\n")) == (1, True)
+
+
+def test_the_help_has_an_example(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "envport train run.toml --steps 200 --set group_size=16" in " ".join(out.split())
