@@ -4,8 +4,8 @@ A conversation is rendered by the model's chat template for its first prompt. Wh
 it sampled. What a tool answers is rendered alone, as the text that the template would put between the model's stop
 token and the next turn, and its ids are appended. Nothing is decoded and tokenized again.
 
-Text from an environment is not trusted: in tasks and tool answers, a special token's text is broken up, so that no
-document can end the model's turn or open another.
+Text from an environment is not trusted: in tasks, tool descriptions and tool answers, a special token's text is broken
+up, so that no document can end the model's turn or open another.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 MAX_CALLS = 16
 """Tool calls taken from one turn; a model that repeats itself must not flood the environment."""
+_TURN = "envport-turn"
+"""Stands for the model's turn where a template is asked what follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Chat:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stop_ids: frozenset[int]) -> None:
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
-        self._special = sorted((str(text) for text in tokenizer.all_special_tokens), key=len, reverse=True)
+        self._special = sorted(_special_texts(tokenizer), key=len, reverse=True)
         self._tool_template: str | None = None
         self._checked_tools = False
 
@@ -66,45 +68,48 @@ class Chat:
     def tool_ids(self, answers: Sequence[tuple[str, str]]) -> list[int]:
         """The ids that follow the model's stop token: the answers of the called tools, `(name, text)`, in the order
         of the calls, and the opening of the model's next turn."""
-        template = self._template_with_tools()
-        before: list[dict[str, Any]] = [
+        messages: list[dict[str, Any]] = [
             {"role": "user", "content": "u"},
-            {"role": "assistant", "content": "a", "tool_calls": [_call_dict(name) for name, _ in answers]},
+            {"role": "assistant", "content": _TURN, "tool_calls": [_call_dict(_TURN, n) for n in range(len(answers))]},
         ]
-        after = [
-            {"role": "tool", "name": name, "content": self._defused(text), "tool_call_id": f"call{n:05d}"}
-            for n, (name, text) in enumerate(answers)
-        ]
-        head = self._render(before, (), template, prompt=False)
-        whole = self._render(before + after, (), template, prompt=True)
-        stop = max(head.rfind(text) + len(text) for text in self._stop_texts() if text in head)
-        if not whole.startswith(head[:stop]):
+        for n, (name, text) in enumerate(answers):
+            answer = {"role": "tool", "name": name, "content": text, "tool_call_id": _call_id(n)}
+            messages.append(self._defused(answer))
+        whole = self._render(messages, (), self._template_with_tools(), prompt=True)
+        turn = whole.find(_TURN)
+        ends = [found + len(stop) for stop in self._stop_texts() if (found := whole.find(stop, turn)) >= 0]
+        if turn < 0 or not ends:
             raise ModelError(
-                "the chat template renders an earlier turn differently once a tool has answered, so token ids cannot "
-                "be appended; give another template with --chat-template FILE"
+                "the chat template does not end a turn that calls tools with a stop token of the model, so the tools' "
+                "answers cannot be appended; give another template with --chat-template FILE"
             )
-        return self._encode(whole[stop:])
+        return self._encode(whole[min(ends) :])
 
     def read(self, token_ids: Sequence[int]) -> Turn:
         """A sampled turn as text, with the tool calls in it (Hermes and Qwen form)."""
         body = token_ids[:-1] if token_ids and token_ids[-1] in self.stop_ids else token_ids
-        text = str(self.tokenizer.decode(list(body), skip_special_tokens=True))
-        return Turn(text, [_read_call(match) for match in _CALL.findall(text)[:MAX_CALLS]])
+        text = str(self.tokenizer.decode(list(body), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return Turn(text, _calls(text)[:MAX_CALLS])
 
     def _message(self, message: Message) -> dict[str, Any]:
-        plain = message.model_dump(exclude_none=True)
-        return plain | {"content": self._defused(message.content)}
+        plain: dict[str, Any] = self._defused(message.model_dump(exclude_none=True))
+        return plain
 
-    def _defused(self, text: str) -> str:
-        for special in self._special:
-            if len(special) > 1 and special in text:
-                text = text.replace(special, f"{special[0]} {special[1:]}")
-        return text
+    def _defused(self, value: Any) -> Any:
+        """A JSON value whose texts hold no special token."""
+        if isinstance(value, str):
+            for special in self._special:
+                if len(special) > 1 and special in value:
+                    value = value.replace(special, f"{special[0]} {special[1:]}")
+            return value
+        if isinstance(value, dict):
+            return {self._defused(key): self._defused(item) for key, item in value.items()}
+        return [self._defused(item) for item in value] if isinstance(value, list) else value
 
     def _render(
         self, messages: list[dict[str, Any]], tools: Sequence[ToolSpec], template: str | None, *, prompt: bool
     ) -> str:
-        described: list[Any] = [{"type": "function", "function": tool.model_dump()} for tool in tools]
+        described: list[Any] = [{"type": "function", "function": self._defused(tool.model_dump())} for tool in tools]
         rendered = self.tokenizer.apply_chat_template(
             messages, tools=described or None, chat_template=template, add_generation_prompt=prompt, tokenize=False
         )
@@ -127,14 +132,15 @@ class Chat:
     def _shows_tools(self) -> bool:
         probe = ToolSpec(name="probe_tool", description="d")
         user: dict[str, Any] = {"role": "user", "content": "u"}
-        call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [_call_dict("probe_tool")]}
-        answer = {"role": "tool", "name": "probe_tool", "content": "probe answer", "tool_call_id": "call00000"}
+        call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [_call_dict("probe_tool", 0)]}
+        answer = {"role": "tool", "name": "probe_tool", "content": "probe answer", "tool_call_id": _call_id(0)}
         try:
             offered = self._render([user], [probe], None, prompt=True)
             answered = self._render([user, call, answer], [probe], None, prompt=True)
         except Exception:  # noqa: BLE001 - a boundary: a template may refuse tools in any way that Jinja allows
             return False
-        return "probe_tool" in offered and "probe answer" in answered and "<tool_call>" in offered
+        readable = any(call.name == "probe_tool" for call in _calls(answered))
+        return "probe_tool" in offered and "probe answer" in answered and readable
 
     def _own_template(self) -> str:
         known = set(self.tokenizer.get_vocab())
@@ -146,8 +152,23 @@ class Chat:
         return (files("envport_trainer") / "templates" / "chatml_tools.jinja").read_text(encoding="utf-8")
 
 
-def _call_dict(name: str) -> dict[str, Any]:
-    return {"id": "call00000", "type": "function", "function": {"name": name, "arguments": {}}}
+def _special_texts(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """What the tokenizer turns into a special token; `all_special_tokens` alone names those with a role."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return added | {str(text) for text in tokenizer.all_special_tokens}
+
+
+def _call_dict(name: str, number: int) -> dict[str, Any]:
+    return {"id": _call_id(number), "type": "function", "function": {"name": name, "arguments": {}}}
+
+
+def _call_id(number: int) -> str:
+    """Nine letters and digits, which some templates insist on."""
+    return f"call{number:05d}"
+
+
+def _calls(text: str) -> list[ToolCall]:
+    return [_read_call(match) for match in _CALL.findall(text)]
 
 
 def _read_call(text: str) -> ToolCall:
