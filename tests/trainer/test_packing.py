@@ -119,7 +119,14 @@ def test_a_group_over_the_budget_is_split_and_its_prompt_repeated() -> None:
     ]
 
 
-def test_rows_of_one_group_must_share_their_prompt() -> None:
-    odd = [Row(trajectory(0, [1, 2], [3]), 1.0), Row(trajectory(0, [1, 4], [3]), 1.0)]
-    with pytest.raises(ValueError, match="differ in their prompt"):
-        pack(odd, 100)
+def test_rows_of_one_group_that_began_differently_each_see_their_own_prompt() -> None:
+    odd = [
+        Row(trajectory(0, [1, 2], [3]), 1.0),
+        Row(trajectory(0, [1, 4], [3, 5]), 1.0),
+        Row(trajectory(0, [1, 4], [6]), 1.0),
+    ]
+    (batch,) = pack(odd, 100)
+    assert batch.input_ids.tolist() == [[1, 2, 3, 1, 4, 3, 5, 6]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2, 3, 2]]
+    assert batch.target_N.tolist() == [3, 3, 5, 6]
+    assert batch.source_N.tolist() == [1, 4, 5, 4]

@@ -77,13 +77,16 @@ class PackedBatch:
 def pack(rows: Iterable[Row], max_tokens: int, device: torch.device | str = "cpu") -> list[PackedBatch]:
     """Micro-batches of at most `max_tokens` packed tokens each; a single longer row gets a batch of its own.
 
-    Rows of one group stay together where they fit; where they do not, the prompt is computed once for each part.
+    Rows of one group stay together where they fit; where they do not, or where an environment began them with other
+    messages, the prompt is computed once for each part.
     """
     batches: list[list[list[Row]]] = []
     room = 0
     for _, members in groupby(rows, key=lambda row: row.trajectory.group):
         part: list[Row] = []
         for row in members:
+            if part and _prompt(row) != _prompt(part[0]):
+                part = []
             new = len(row.trajectory.input_ids) - (row.trajectory.prompt_length if part else 0)
             if new > room or not batches:
                 batches.append([])
@@ -95,6 +98,10 @@ def pack(rows: Iterable[Row], max_tokens: int, device: torch.device | str = "cpu
             part.append(row)
             room -= new
     return [_pack_batch(parts, device) for parts in batches]
+
+
+def _prompt(row: Row) -> list[int]:
+    return row.trajectory.input_ids[: row.trajectory.prompt_length]
 
 
 def _pack_batch(parts: Sequence[Sequence[Row]], device: torch.device | str) -> PackedBatch:
@@ -115,8 +122,6 @@ def _pack_batch(parts: Sequence[Sequence[Row]], device: torch.device | str) -> P
         spans: list[range] = []
         for row in part:
             t = row.trajectory
-            if t.input_ids[:prompt] != first.input_ids[:prompt]:
-                raise ValueError(f"rollouts {first.rollout_id} and {t.rollout_id} of one group differ in their prompt")
             begin = len(ids)
             for place in range(prompt, len(t.input_ids)):
                 if t.loss_mask[place]:

@@ -89,7 +89,7 @@ class Trajectory:
     logprobs: list[float]
     """Sampler's logprob of each sampled token; 0.0 where `loss_mask` is False."""
     prompt_length: int
-    """Number of leading ids that every rollout of the group shares."""
+    """Number of leading ids that the policy did not write: the task, mostly the same for the whole group."""
     policy_version: int
     finish: Finish
     messages: list[dict[str, Any]]
