@@ -12,6 +12,7 @@ from envport_extraction.generator import draw_record, task_random
 from envport_extraction.phrases import NUMBER_WORDS, say_day, say_number
 from envport_extraction.tasks import GeneratedTasks
 from envport_extraction.templates import EVAL_TEMPLATES, TEMPLATES, TRAIN_TEMPLATES
+from envport_extraction.wording import word_record
 
 TRAIN = GeneratedTasks("train", size=3000, seed=0)
 EVAL = GeneratedTasks("eval", size=1000, seed=0)
@@ -97,24 +98,39 @@ def test_the_text_says_that_no_shot_was_fired_exactly_where_that_is_so():
         assert said == record.event.noshotsfired
 
 
+def meant(wording):
+    """The least number that a wording means, read independently of how it was written; None for no number."""
+    vague = {"a couple of": 2, "several": 3, "multiple": 3, "a number of": 3, "a few": 3, "numerous": 4, "a dozen": 12}
+    words = vague | {word: number for number, word in enumerate(NUMBER_WORDS) if number}
+    if wording.startswith("at least "):
+        return meant(wording.removeprefix("at least "))
+    if wording.startswith("more than "):
+        below = meant(wording.removeprefix("more than "))
+        return below and below + 1
+    if wording.startswith("between "):
+        return meant(wording.removeprefix("between ").split(" and ")[0])
+    return int(wording) if wording.isdigit() else words.get(wording)
+
+
 @pytest.mark.parametrize("least", range(1, 21))
 def test_every_wording_of_a_number_means_that_least_number(least):
-    words = {
-        "a couple of": 2, "several": 3, "multiple": 3, "a number of": 3, "a few": 3, "numerous": 4, "a dozen": 12,
-    }  # fmt: skip
-    words |= {word: number for number, word in enumerate(NUMBER_WORDS) if number}
-
-    def meant(wording):
-        if wording.startswith("at least "):
-            return meant(wording.removeprefix("at least "))
-        if wording.startswith("more than "):
-            return meant(wording.removeprefix("more than ")) + 1
-        if wording.startswith("between "):
-            return meant(wording.removeprefix("between ").split(" and ")[0])
-        return int(wording) if wording.isdigit() else words[wording]
-
     rng = random.Random(least)
     assert {meant(say_number(rng, least)) for _ in range(300)} == {least}
+
+
+def test_a_leader_and_the_others_add_up_to_the_captured():
+    checked = 0
+    for index, record in enumerate(RECORDS):
+        if record.kind != "detain" or record.head is None:
+            continue
+        head, _, others = word_record(random.Random(index), record).did.partition(" and ")
+        words = others.split()
+        wordings = [meant(" ".join(words[:n])) for n in range(len(words), 0, -1)]
+        number = next(filter(None, wordings), 1 if words else 0)
+        assert 1 + number == record.event.min_captured, (head, others)
+        assert ("leader" in head or "commander" in head) == (record.event.min_leaders_captured == 1)
+        checked += 1
+    assert checked > 200
 
 
 def test_days_are_named_as_seen_from_the_dateline():

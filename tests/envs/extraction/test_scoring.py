@@ -145,6 +145,12 @@ def test_gold_with_the_faults_of_hand_made_labels_still_scores_one(noisy):
     assert scores(noisy, noisy) == dict.fromkeys(WEIGHTS, 1.0)
 
 
+def test_a_rule_that_the_gold_itself_breaks_is_not_asked_for():
+    noisy = replace(GOLD, min_leaders_captured=9)
+    assert scores(replace(noisy, start_date=None), noisy)["counts"] == pytest.approx(1.0)
+    assert scores(replace(GOLD, min_leaders_captured=9))["counts"] == pytest.approx((1.5 + 1.5 + 0.75) / 4.5)
+
+
 def test_rare_values_weigh_more_than_usual_ones():
     usual, rare = replace(GOLD, airstrike=False), replace(GOLD, airstrike=True)
     balance = Balance([usual] * 3 + [rare])
