@@ -36,6 +36,7 @@ def test_the_gazetteer_holds_the_34_provinces():
         ("Day_Kundi", "daykundi"),
         ("Maidan Wardak Province", "wardak"),
         ("Khowst", "khost"),
+        ("Kondoz", "kunduz"),
         ("Oruzgan", "uruzgan"),
     ],
 )
