@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from envport_protocol.calling import NamedCall, env_boundary, invoke, thread_pool
+from envport_protocol.conversation import completion_text, conversation
 from envport_protocol.env import BaseEnv, overrides
 from envport_protocol.errors import (
     CallTimeoutError,
@@ -70,7 +71,7 @@ class RolloutState:
 
 
 class Host:
-    """Holds an environment and its rollouts. `prepare` must have finished before anything but `manifest_name`.
+    """Holds an environment and its rollouts. `prepare` must have finished before any verb is called.
 
     Raises:
         EnvDefinitionError: `env` is no BaseEnv, or one of its methods asks for what the server does not have.
@@ -337,25 +338,6 @@ def _blame_env(what: str) -> Generator[None]:
         raise EnvFailedError(f"{what} raised ToolError, which only a tool may") from error
     except EnvDefinitionError as error:
         raise EnvFailedError(f"{what}: {error}") from error
-
-
-def completion_text(completion: str | list[Message]) -> str:
-    """The completion as text: that of the last assistant message, or nothing where there is none."""
-    if isinstance(completion, str):
-        return completion
-    return next((message.content for message in reversed(completion) if message.role == "assistant"), "")
-
-
-def conversation(first: list[Message], completion: str | list[Message]) -> list[dict[str, Any]]:
-    """The whole conversation as dicts: the rollout's first messages, then the completion.
-
-    A completion that already begins with the first messages is the whole conversation.
-    """
-    if isinstance(completion, str):
-        said = [Message(role="assistant", content=completion)]
-    else:
-        said = completion[len(first) :] if completion[: len(first)] == first else completion
-    return [message.model_dump(exclude_none=True) for message in (*first, *said)]
 
 
 def fingerprint(arguments: Any) -> bytes:

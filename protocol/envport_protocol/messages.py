@@ -190,6 +190,7 @@ class RunToolRequest(_Request):
     tool_name: Annotated[str, Field(max_length=256)]
     arguments: dict[str, Any] = {}
     timeout_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Deadline of this call, if shorter than the server's own."""
 
 
 class TextContent(_Answer):

@@ -9,7 +9,6 @@ An ended rollout frees its state and its answers; its id stays spent, as one of 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -17,21 +16,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from envport_protocol.errors import (
-    CallTimeoutError,
-    EnvFailedError,
     IdConflictError,
-    InfraError,
     InvalidRequestError,
     OverloadedError,
     RolloutEndedError,
     UnknownRolloutError,
     WireError,
 )
+from envport_protocol.stored_call import StoredCall, afresh, outcome_of, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-
-log = logging.getLogger("envport.protocol")
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -55,45 +50,11 @@ class StoreLimits:
 
 
 @dataclass(slots=True)
-class _Call:
-    """One call: while it runs, its task and the future that those who ask wait for; afterwards only the outcome.
-
-    The future's result is the answer or the error, never an exception, so that none goes unretrieved.
-    """
-
-    fingerprint: bytes
-    outcome: bytes | WireError | None = None
-    waiting: asyncio.Future[bytes | WireError] | None = None
-    task: asyncio.Task[bytes] | None = None
-
-    def settle(self, outcome: bytes | WireError) -> None:
-        """Fixes the outcome; the first one counts."""
-        if self.outcome is None:
-            self.outcome = outcome
-            if self.waiting is not None:
-                self.waiting.set_result(outcome)
-                self.waiting = None
-
-    async def answer(self) -> bytes:
-        """The answer, as soon as there is an outcome.
-
-        Raises:
-            WireError: the outcome is one.
-        """
-        outcome = self.outcome
-        if outcome is None and self.waiting is not None:
-            outcome = await asyncio.shield(self.waiting)
-        if isinstance(outcome, bytes):
-            return outcome
-        raise InfraError("the call has no outcome") if outcome is None else _afresh(outcome)
-
-
-@dataclass(slots=True)
 class _Rollout(Generic[S]):
     state: S
     used_at: float
-    start: _Call | None = None
-    calls: dict[str, _Call] = field(default_factory=dict[str, _Call])
+    start: StoredCall | None = None
+    calls: dict[str, StoredCall] = field(default_factory=dict[str, StoredCall])
     running: int = 0
     end: asyncio.Future[WireError | None] | None = None
 
@@ -228,7 +189,7 @@ class RolloutStore(Generic[S]):
         else:
             error = gone.end_error
         if error is not None:
-            raise _afresh(error)
+            raise afresh(error)
 
     async def expire_idle(self) -> int:
         """Ends the rollouts that nothing was asked of for the idle timeout; how many these were."""
@@ -265,15 +226,15 @@ class RolloutStore(Generic[S]):
         work: Callable[[S], Coroutine[object, object, bytes]],
         timeout_s: float,
         what: str,
-    ) -> _Call:
+    ) -> StoredCall:
         loop = asyncio.get_running_loop()
         task = loop.create_task(work(rollout.state))
-        call = _Call(fingerprint, waiting=loop.create_future(), task=task)
+        call = StoredCall(fingerprint, waiting=loop.create_future(), task=task)
         rollout.running += 1
         rollout.used_at = self._clock()
 
         def expire() -> None:
-            call.settle(_too_late(what, timeout_s))
+            call.settle(too_late(what, timeout_s))
             task.cancel()
 
         timer = loop.call_later(timeout_s, expire)
@@ -282,7 +243,7 @@ class RolloutStore(Generic[S]):
             timer.cancel()
             rollout.running -= 1
             rollout.used_at = self._clock()
-            call.settle(_outcome(done, what))
+            call.settle(outcome_of(done, what))
             call.task = None
 
         task.add_done_callback(finish)
@@ -304,7 +265,7 @@ class RolloutStore(Generic[S]):
             return IdConflictError(
                 f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
             )
-        return _afresh(gone.start_error)
+        return afresh(gone.start_error)
 
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
@@ -321,10 +282,10 @@ class RolloutStore(Generic[S]):
         self._keep(freeing)
         await asyncio.wait([freeing], timeout=self._limits.end_timeout_s)
         if freeing.done():
-            outcome = _outcome(freeing, "end_rollout")
+            outcome = outcome_of(freeing, "end_rollout")
         else:
             freeing.cancel()
-            outcome = _too_late("end_rollout", self._limits.end_timeout_s)
+            outcome = too_late("end_rollout", self._limits.end_timeout_s)
         error = outcome if isinstance(outcome, WireError) else None
         del self._live[rollout_id]
         self._bury(rollout_id, _Tombstone(reason, end_error=error))
@@ -339,27 +300,6 @@ class RolloutStore(Generic[S]):
         # The event loop itself holds tasks weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _outcome(done: asyncio.Task[T], what: str) -> T | WireError:
-    if done.cancelled():
-        return EnvFailedError(f"{what} was cancelled by the environment's own code")
-    error = done.exception()
-    if error is None:
-        return done.result()
-    if isinstance(error, WireError):
-        return _afresh(error)
-    log.error("%s failed in the server", what, exc_info=error)
-    return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
-
-
-def _too_late(what: str, timeout_s: float) -> CallTimeoutError:
-    return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
-
-
-def _afresh(error: WireError) -> WireError:
-    # An error that was raised keeps the frames it went through, with the author's objects in them; a kept one must not.
-    return type(error)(error.message, details=error.details)
 
 
 def _unknown(rollout_id: str) -> UnknownRolloutError:
