@@ -67,5 +67,5 @@ def too_late(what: str, timeout_s: float) -> CallTimeoutError:
 
 
 def afresh(error: WireError) -> WireError:
-    """The same error, never raised. A raised one keeps the frames it went through, with the author's objects in them."""
+    """The same error, never raised. A raised one keeps the frames it went through, and the author's objects in them."""
     return type(error)(error.message, details=error.details)
