@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from envport_extraction.events import FIELDS, UNSCORED_FIELDS, FieldError, Value, is_unknown, read_value
+from envport_extraction.events import (
+    COUNTS,
+    FIELDS,
+    FLAGS,
+    UNSCORED_FIELDS,
+    FieldError,
+    Value,
+    is_unknown,
+    read_value,
+)
 
 MAX_ANSWER_CHARS: Final = 4096
 """About ten times a full answer."""
@@ -41,7 +50,7 @@ class Mark(Enum):
     """What stands in a field that holds no usable value."""
 
     LEFT_OUT = "left out"
-    """The field is not in the object: legal, and earns nothing."""
+    """The field is not in the object: it says that there is nothing to tell, which is 0, false or unknown."""
     UNKNOWN = "unknown"
     """The answer says that the text does not tell: right where the gold says so too, else it earns nothing."""
     UNUSABLE = "unusable"
@@ -54,10 +63,14 @@ class Answer:
 
     given: dict[str, Value | Mark]
     """Every one of FIELDS, with its canonical value or a mark."""
+    strange_fields: int = 0
+    """Number of fields in it that no event has."""
 
     def known(self, field: str) -> Value:
-        """The field's value, or None where it holds a mark."""
+        """The field's value: 0 or false for a count or flag that is left out, None where nothing is said."""
         value = self.given[field]
+        if value is Mark.LEFT_OUT:
+            return 0 if field in COUNTS else False if field in FLAGS else None
         return None if isinstance(value, Mark) else value
 
 
@@ -65,13 +78,13 @@ def read_answer(text: str) -> Answer:
     """The answer in the text.
 
     Raises:
-        NotAnAnswerError: the text is not one JSON object with known fields, or over a limit.
+        NotAnAnswerError: the text is not one JSON object with a field of an event, or over a limit.
     """
     fields = read_object(text)
-    for key in fields:
-        if key not in FIELDS and key not in UNSCORED_FIELDS:
-            raise NotAnAnswerError(f"no field is called {key[:64]!r}; the fields are {', '.join(FIELDS)}")
-    return Answer({field: _read(field, fields) for field in FIELDS})
+    if not any(field in fields for field in FIELDS):
+        raise NotAnAnswerError(f"no field of an event in it; the fields are {', '.join(FIELDS)}")
+    strange = sum(key not in FIELDS and key not in UNSCORED_FIELDS for key in fields)
+    return Answer({field: _read(field, fields) for field in FIELDS}, strange)
 
 
 def read_object(text: str) -> dict[str, Any]:

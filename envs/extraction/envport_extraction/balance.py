@@ -5,7 +5,8 @@ reads the text and always gives the usual values would do well. So a value that 
 than a frequent one: a gold value `v` with share `p(v)` weighs `base x (1 - p(v)) / m`, where `m` is the mean of
 `1 - p` over the labels, so that a field keeps its base weight on average. For a flag that is true in `p` of the
 labels, "always false" and "always true" both earn half of the field, as with balanced accuracy. The factor is held
-within [0.25, 3], so that no single field decides a task.
+within [0.25, 3], so that no single field decides a task. A gold that holds nothing (0, false, unknown) weighs 0.3 of
+that, because an answer has it right by leaving it out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from envport_extraction.events import FIELDS
+from envport_extraction.events import FIELDS, holds_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,8 @@ BASE_WEIGHTS: Final[dict[str, float]] = {
 """What has to be read from the text weighs more than a yes or no; killq and captureq follow from the counts."""
 
 _LEAST, _MOST = 0.25, 3.0
+_NOTHING_TOLD: Final = 0.3
+"""Factor for a gold of 0, false or unknown: leaving such a field out is right, and must not pay much."""
 
 
 class Balance:
@@ -57,7 +60,8 @@ class Balance:
         """The weight of a field whose gold value is `value`. A field that never varies keeps its base weight."""
         mean = self._means[field]
         factor = (1.0 - self._shares[field].get(value, 0.0)) / mean if mean > 0.0 else 1.0
-        return BASE_WEIGHTS[field] * min(_MOST, max(_LEAST, factor))
+        told = _NOTHING_TOLD if holds_nothing(value) else 1.0
+        return BASE_WEIGHTS[field] * told * min(_MOST, max(_LEAST, factor))
 
     def weights(self, gold: Event) -> dict[str, float]:
         """The weight of every field of one gold event; they sum to 1."""

@@ -35,11 +35,11 @@ _BALANCE_SAMPLE: Final = 1000
 _MAX_NAME_CHARS: Final = 100
 
 _DESCRIPTIONS: Final = {
-    "valid_json": "1 for one JSON object with known fields; otherwise every component is 0.",
+    "valid_json": "1 for one JSON object with a field of an event; otherwise every component is 0.",
     "fields": "Weighted share of the true fields that are right; rare values weigh more.",
-    "no_invention": "That share less the share answered wrong, at least 0: unknown costs less than a wrong value.",
+    "no_invention": "That share times the share not answered wrong: leaving out costs less than a wrong value.",
     "province": "F1 of real provinces, by canonical name.",
-    "counts": "Counts and flags that fit together and are right; near misses earn part.",
+    "counts": "Weighted share of the counts that are right and fit their flags.",
     "all_fields_right": "1 where every field is right. A figure to watch, not a reward.",
 }
 
@@ -162,7 +162,6 @@ def event_problems(fields: dict[str, Any]) -> list[str]:
             values[field] = read_value(field, fields.get(field))
         except FieldError as error:
             problems.append(str(error))
-    problems += [f'{field} is left out; give it, or "unknown"' for field in FIELDS if field not in fields]
     problems += [
         f"event_type is {name[:64]!r}; expected one or more of {', '.join(EVENT_TYPES)}"
         for name in values.get("event_type", ())

@@ -118,13 +118,17 @@ class Event:
         return {f: list(v) if isinstance(v := self.value(f), tuple) else v for f in FIELDS}
 
     def to_answer(self) -> dict[str, Any]:
-        """The shortest full answer: a list of one value is written bare, unknown is the word."""
-        return {f: _answer_value(self.value(f)) for f in FIELDS}
+        """The shortest full answer: what holds nothing is left out, a list of one value is written bare."""
+        told = {f: _answer_value(value) for f in FIELDS if not holds_nothing(value := self.value(f))}
+        return told or {FIELDS[0]: "unknown"}
+
+
+def holds_nothing(value: Value) -> bool:
+    """True for 0, false and unknown: what an answer leaves out."""
+    return not value
 
 
 def _answer_value(value: Value) -> Any:
-    if value is None or value == ():
-        return "unknown"
     if isinstance(value, tuple):
         return value[0] if len(value) == 1 else list(value)
     return value

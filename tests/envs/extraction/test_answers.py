@@ -45,7 +45,8 @@ def test_brackets_inside_strings_are_not_nesting():
 
 
 def test_a_title_is_accepted_and_passed_over():
-    assert read_answer('{"name":"Raid"}').given == dict.fromkeys(FIELDS, Mark.LEFT_OUT)
+    assert read_answer('{"name":"Raid","airstrike":true}').strange_fields == 0
+    assert read_answer('{"name":"Raid","airstrike":true,"deaths":1}').strange_fields == 1
 
 
 @pytest.mark.parametrize("raw", ["null", '"unknown"', '"Unknown "', '"??"', '""', "[]", '[""]', '";"', '["unknown"]'])

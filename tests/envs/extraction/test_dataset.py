@@ -122,4 +122,4 @@ def test_tasks_of_rows_have_stable_ids_and_show_no_label(tmp_path):
     (task,) = row_tasks(load_rows(write(tmp_path / "rows.jsonl", row(name="secret title"))))
     assert task.task_id == f"row-{task.metadata['text_sha256'][:16]}-1"
     assert set(task.metadata) == {"source", "line", "text_sha256"}
-    assert task.messages[-1].content == "Release: Two men were held in Logar.\nAnswer:"
+    assert task.messages[-1].content == "Two men were held in Logar."
