@@ -1,9 +1,10 @@
 """What the model is told: the fields, two worked examples, and how to answer.
 
-The answer's layout is the shortest that keeps the field names: no spaces, a list of one value bare, and what is 0, false
-or not told left out. That makes 58 tokens of an answer that takes 102 in full, and a small model that writes fewer
-tokens loses its way less often. The examples' events are unusual ones, so that copying them scores low. They are given
-as earlier turns of the conversation: a model of 135M parameters that finds them in the system prompt answers in prose.
+The answer's layout is the shortest that keeps the field names: no spaces, a list of one value bare, and what is 0,
+false or not told left out. That makes 58 tokens of an answer that takes 102 in full, and a small model that writes
+fewer tokens loses its way less often. The examples' events are unusual ones, so that copying them scores low. They are
+given as earlier turns of the conversation: a model of 135M parameters that finds them in the system prompt answers in
+prose.
 """
 
 from __future__ import annotations
