@@ -71,7 +71,7 @@ class RunStore:
         runs = self.list()
         exact = [run for run in runs if run.run_id == wanted]
         by_ref = [run for run in runs if _is_ref_of(run, wanted)]
-        by_prefix = [run for run in runs if run.run_id.startswith(wanted)]
+        by_prefix = [run for run in runs if wanted and run.run_id.startswith(wanted)]
         found = exact or by_ref or by_prefix
         if len(found) == 1:
             return found[0]
@@ -144,4 +144,4 @@ def _read(path: Path) -> Running | None:
 
 def _is_ref_of(run: Running, wanted: str) -> bool:
     """The reference as written, without its version, or another spelling of the same folder."""
-    return wanted in (run.ref, run.ref.partition("@")[0]) or str(Path(wanted).resolve()) == run.ref
+    return bool(wanted) and (wanted in (run.ref, run.ref.partition("@")[0]) or str(Path(wanted).resolve()) == run.ref)

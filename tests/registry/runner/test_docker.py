@@ -17,6 +17,7 @@ from envport_registry.runner.errors import (
     RunExistsError,
     StartFailedError,
 )
+from envport_registry.runner.readiness import wait_until_ready
 
 pytestmark = pytest.mark.docker
 
@@ -241,6 +242,14 @@ for pid in servers:
     assert post(tiny, "start_rollout", {"rollout_id": "after", "split": "train", "index": 0})["outcome"] == "ok"
 
 
+def test_a_container_that_is_killed_and_started_by_hand_is_back_at_the_same_url(tiny, container, shared_home):
+    container.kill()
+    assert (tiny, Status.EXITED) in ps(shared_home)
+    container.start()
+    wait_until_ready(tiny.url, lambda: None, 60, lambda _: None)
+    assert (tiny, Status.READY) in ps(shared_home)
+
+
 def test_a_container_that_somebody_removed_is_gone_and_can_be_stopped(tiny, base_image, engine, tmp_path):
     running = run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, name="removed")
     engine.containers.get(running.container).remove(force=True)
@@ -300,7 +309,8 @@ def test_a_port_taken_behind_our_back_is_refused_and_the_container_removed(
     tiny, base_image, engine, tmp_path, monkeypatch
 ):
     taken = int(tiny.url.rpartition(":")[2])
-    monkeypatch.setattr("envport_registry.runner.docker.choose_port", lambda asked: asked)
+    for module in ("docker", "runs"):
+        monkeypatch.setattr(f"envport_registry.runner.{module}.choose_port", lambda asked: asked)
     with pytest.raises(PortTakenError, match=f"port {taken} on 127.0.0.1 is in use"):
         run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, port=taken, name="crowded")
     assert envport_containers(engine, "crowded") == []

@@ -71,6 +71,14 @@ def test_an_unknown_run_is_told_with_what_runs(tmp_path):
     )
 
 
+def test_an_empty_name_means_no_run(tmp_path, monkeypatch):
+    store = RunStore(tmp_path)
+    started(store, running("tiny-1", ref=str(tmp_path.resolve())))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownRunError):
+        store.find("")
+
+
 def test_a_name_for_two_runs_is_told_with_both(tmp_path):
     store = RunStore(tmp_path)
     started(store, running("tiny-1"), running("tiny-2", started_at=2.0))
