@@ -13,10 +13,10 @@ import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from envport import NotReadyError, Rollout, TransportError
-from envport_protocol.errors import EnvportError, OverloadedError, UnknownRolloutError, WireError
+from envport_protocol.errors import EnvportError, InvalidRequestError, OverloadedError, UnknownRolloutError, WireError
 from envport_protocol.messages import ComputeRewardAnswer, Message, Outcome
 
 from envport_trainer.advantages import has_spread
@@ -24,11 +24,13 @@ from envport_trainer.errors import ConfigError, RolloutFailedError
 from envport_trainer.types import Finish, Sampler, SampleRequest, Trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from envport.client import EnvClient
 
     from envport_trainer.chat import Chat, ToolCall, Turn
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ async def collect_step(
         plans = [start_group(step.started + n) for n in range(count)]
         step.started += count
         jobs = [_run_or_drop(env, sampler, chat, spec, limits, on_rollout) for env, specs in plans for spec in specs]
-        done = await asyncio.gather(*jobs)
+        done = await _at_once(jobs)
         for n in range(count):
             members = [t for t in done[n * group_size : (n + 1) * group_size] if t is not None]
             step.dropped += group_size - len(members)
@@ -144,12 +146,14 @@ async def run_rollout(
     """
     async with sampler.rollout():
         failures = 0
-        deadline = asyncio.get_running_loop().time() + ENV_PATIENCE_S
+        away_since: float | None = None
         while True:
             try:
                 return await _attempt(env, sampler, chat, spec, limits)
             except _AWAY as error:
-                if asyncio.get_running_loop().time() > deadline:
+                now = asyncio.get_running_loop().time()
+                away_since = now if away_since is None else away_since
+                if now - away_since >= ENV_PATIENCE_S:
                     raise RolloutFailedError(f"{env.url} was away for {ENV_PATIENCE_S:.0f} s: {error}") from error
                 logger.warning("%s is away, trying again: %s", env.url, error)
             except (WireError, RolloutFailedError) as error:
@@ -205,17 +209,31 @@ async def _run_tools(tokens: _Tokens, rollout: Rollout, turn: Turn, turn_number:
     async def one(number: int, call: ToolCall) -> tuple[str, bool, bool]:
         if call.problem is not None:
             return call.problem, True, False
-        answer = await rollout.run_tool(call.name, call.arguments, call_id=f"{turn_number}-{number}")
+        try:
+            answer = await rollout.run_tool(call.name, call.arguments, call_id=f"{turn_number}-{number}")
+        except InvalidRequestError as error:  # the model's own: a name too long, a number or text that JSON has not
+            return f"the tool call does not fit: {error}", True, False
         if answer.outcome not in (Outcome.OK, Outcome.TOOL_ERROR) or not answer.trainable:
             raise RolloutFailedError(f"tool {call.name!r} ended with outcome {answer.outcome}")
         return answer.text, answer.outcome == Outcome.TOOL_ERROR, answer.done
 
-    answers = await asyncio.gather(*(one(number, call) for number, call in enumerate(turn.calls)))
+    answers = await _at_once([one(number, call) for number, call in enumerate(turn.calls)])
     tokens.append_tools(
         [(call.name or "error", text) for call, (text, _, _) in zip(turn.calls, answers, strict=True)],
         errors=sum(failed for _, failed, _ in answers),
     )
     return any(done for _, _, done in answers)
+
+
+async def _at_once(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of `jobs`, in order. Where one raises or all are cancelled, returns when each has come to its end."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _end_quietly(rollout: Rollout) -> None:

@@ -1,0 +1,572 @@
+"""Rollouts against a real server: what is recorded, how they end, and that a failing environment is never a reward."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import envport
+import pytest
+from envport import NotReadyError, Rollout, TransportError
+from envport.client import EnvClient
+from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
+from envport_protocol.errors import OverloadedError, UnknownTaskError
+from envport_protocol.messages import Manifest, Split
+from envport_trainer.errors import ConfigError, RolloutFailedError
+from envport_trainer.rollouts import (
+    RolloutLimits,
+    RolloutSpec,
+    StepRollouts,
+    collect_step,
+    derive_seed,
+    run_rollout,
+)
+from envport_trainer.tasks import TaskSource, TaskStream
+from envport_trainer.types import Finish, Trajectory
+
+from .bytewise import byte_chat, ids_of, text_of
+from .scripted import STOP, ScriptedSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from envport_trainer.types import SampleRequest
+
+LIMITS = RolloutLimits(max_new_tokens=500, max_turns=4, max_tokens=4000, temperature=1.0, env_retries=2)
+
+
+class NumberEnv(BaseEnv):
+    """The reward is the number that the model writes last; "none" is not scored."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.seeds: list[int] = []
+        self.ended: list[str] = []
+        self.fail: Callable[[str], None] = lambda place: None
+        """Called with the name of every method that is entered."""
+
+    def tasks(self, split: str) -> list[EnvTask]:
+        return [EnvTask(f"{split}-{n}", prompt=f"Say {n}.") for n in range(5)]
+
+    def start_rollout(self, rollout_id: str, seed: int) -> None:
+        self.started.append(rollout_id)
+        self.seeds.append(seed)
+        self.fail("start_rollout")
+
+    def end_rollout(self, rollout_id: str) -> None:
+        self.ended.append(rollout_id)
+
+    @tool
+    def look(self, at: str) -> str:
+        """Looks at a thing."""
+        self.fail("look")
+        return f"A {at}."
+
+    @tool
+    def refuse(self) -> str:
+        """Says no."""
+        raise ToolError("Not here.")
+
+    @tool
+    def leave(self) -> ToolResult:
+        """Ends the rollout."""
+        return ToolResult("Bye.", done=True)
+
+    def compute_reward(self, completion: str) -> dict[str, float | None]:
+        self.fail("compute_reward")
+        return {"number": None if completion == "none" else float(completion.split()[-1]), "silent": None}
+
+
+def call(name: str, **arguments: Any) -> str:
+    return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+def says(*texts: str) -> ScriptedSampler:
+    """A sampler that says one text after the other, the last one for ever."""
+    return ScriptedSampler(byte_chat(), lambda number, _: texts[min(number, len(texts) - 1)])
+
+
+async def run(url: str, sampler: ScriptedSampler, spec: RolloutSpec | None = None, **limits: Any) -> Trajectory:
+    async with envport.connect(url) as env:
+        spec = spec or RolloutSpec("train", 2, seed=77)
+        return await run_rollout(env, sampler, sampler.chat, spec, dataclasses.replace(LIMITS, **limits))
+
+
+@pytest.fixture
+def env() -> NumberEnv:
+    return NumberEnv()
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envport_trainer.rollouts._RETRY_EVERY_S", 0.0)
+
+
+# What one rollout records
+
+
+async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, env):
+    url = serve_env(env)
+    sampler = says("Hm. " + call("look", at="door"), "It is 0.5")
+    got = await run(url, sampler, RolloutSpec("train", 2, seed=77, group=3, policy_version=9))
+
+    chat = sampler.chat
+    prompt = list(sampler.requests[0].prompt_ids)
+    turn = ids_of(chat, "Hm. " + call("look", at="door") + STOP)
+    tool_text = chat.tool_ids([("look", "A door.")])
+    last = ids_of(chat, "It is 0.5" + STOP)
+    assert text_of(chat, prompt).endswith("<|im_start|>user\nSay 2.<|im_end|>\n<|im_start|>assistant\n")
+    assert list(sampler.requests[1].prompt_ids) == prompt + turn + tool_text
+    assert got.input_ids == prompt + turn + tool_text + last
+    assert got.loss_mask == ([False] * len(prompt) + [True] * len(turn) + [False] * len(tool_text) + [True] * len(last))
+    assert got.logprobs == (
+        [0.0] * len(prompt) + sampler.samples[0].logprobs + [0.0] * len(tool_text) + sampler.samples[1].logprobs
+    )
+    assert got.prompt_length == len(prompt)
+    assert (got.env, got.env_digest, got.task_id) == (url, None, "train-2")
+    assert (got.group, got.policy_version, got.finish) == (3, 9, Finish.STOP)
+    assert (got.reward, got.rewards) == (0.5, {"number": 0.5})
+    assert (got.tool_calls, got.tool_errors) == (1, 0)
+    assert got.messages == [
+        {"role": "user", "content": "Say 2."},
+        {"role": "assistant", "content": "Hm. " + call("look", at="door")},
+        {"role": "tool", "name": "look", "content": "A door."},
+        {"role": "assistant", "content": "It is 0.5"},
+    ]
+    assert (env.started, env.seeds, env.ended) == ([got.rollout_id], [77], [got.rollout_id])
+    assert sampler.open == 0
+
+
+async def test_the_sampled_stop_token_is_trained(serve_env, env):
+    got = await run(serve_env(env), says("1"))
+    assert text_of(byte_chat(), got.input_ids[-1:]) == STOP
+    assert got.loss_mask[-2:] == [True, True]
+
+
+async def test_each_turn_is_sampled_with_its_own_seed_and_the_same_temperature(serve_env, env):
+    sampler = says(call("look", at="a"), call("look", at="b"), "1")
+    await run(serve_env(env), sampler, temperature=0.7)
+    assert [r.seed for r in sampler.requests] == [derive_seed(77, turn) for turn in range(3)]
+    assert {r.temperature for r in sampler.requests} == {0.7}
+
+
+async def test_parallel_calls_are_answered_in_the_order_of_the_calls(serve_env, env):
+    sampler = says(call("look", at="a") + call("refuse") + call("look", at="b"), "1")
+    got = await run(serve_env(env), sampler)
+    expected = sampler.chat.tool_ids([("look", "A a."), ("refuse", "Not here."), ("look", "A b.")])
+    assert list(sampler.requests[1].prompt_ids[-len(expected) :]) == expected
+    assert (got.tool_calls, got.tool_errors) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        (call("refuse"), "Not here."),
+        (call("fly"), "fly"),
+        (call("look", where="door"), "at"),
+        (call(""), "''"),
+        (call("look here!"), "look here!"),
+        ("<tool_call>look(door)</tool_call>", "the tool call is not JSON"),
+        (call("x" * 300), "the tool call does not fit: "),
+        ('<tool_call>{"name": "look", "arguments": {"at": "\\ud800"}}</tool_call>', "the tool call does not fit: "),
+        ('<tool_call>{"name": "look", "arguments": {"at": 99999999999999999999}}</tool_call>', "the tool call does"),
+        ('<tool_call>{"name": "look", "arguments": {"at": NaN}}</tool_call>', "at"),
+    ],
+    ids=["refused", "unknown", "misfit", "nameless", "odd name", "no JSON", "long name", "half pair", "big", "NaN"],
+)
+async def test_a_wrong_call_is_the_models_own_fault_and_it_sees_why(serve_env, env, written, seen):
+    sampler = says(written, "0.25")
+    got = await run(serve_env(env), sampler, env_retries=0)
+    shown = text_of(sampler.chat, list(sampler.requests[1].prompt_ids[len(sampler.requests[0].prompt_ids) :]))
+    answer = shown.split("<tool_response>\n")[1].split("\n</tool_response>")[0]
+    assert seen in answer
+    assert (got.reward, got.tool_calls, got.tool_errors) == (0.25, 1, 1)
+
+
+async def test_without_further_turns_no_tools_are_offered_and_none_is_called(serve_env, env):
+    sampler = says(call("look", at="door") + " 1")
+    got = await run(serve_env(env), sampler, max_turns=1)
+    assert text_of(sampler.chat, got.input_ids[: got.prompt_length]) == (
+        "<|im_start|>user\nSay 2.<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert (got.finish, got.tool_calls) == (Finish.STOP, 0)
+
+
+# How a rollout ends
+
+
+async def test_a_turn_over_its_tokens_is_truncated_and_its_calls_are_not_made(serve_env, env):
+    written = call("look", at="door") + " 7 and more"
+    room = len(ids_of(byte_chat(), call("look", at="door") + " 7"))
+    got = await run(serve_env(env), says(written), max_new_tokens=room)
+    assert (got.finish, got.tool_calls, got.reward) == (Finish.LENGTH, 0, 7.0)
+    assert sum(got.loss_mask) == room
+
+
+async def test_a_rollout_over_its_tokens_ends_with_the_last_sampled_token(serve_env, env):
+    sampler = says("3 " + call("look", at="d" * 300) + " 3", "1")
+    first = await run(serve_env(env), says("1"))
+    turn = len(ids_of(sampler.chat, "3 " + call("look", at="d" * 300) + " 3" + STOP))
+    got = await run(serve_env(env), sampler, max_tokens=first.prompt_length + turn + 5)
+    assert (got.finish, len(sampler.requests), got.reward) == (Finish.LENGTH, 1, 3.0)
+    assert len(got.input_ids) == first.prompt_length + turn
+    assert got.loss_mask[-1]
+
+
+async def test_a_turn_may_take_what_is_left_of_the_rollouts_tokens(serve_env, env):
+    sampler = says("1")
+    url = serve_env(env)
+    prompt = (await run(url, sampler)).prompt_length
+    got = await run(url, sampler, max_tokens=prompt + 1)
+    assert sampler.requests[-1].max_new_tokens == 1
+    assert (got.finish, sum(got.loss_mask)) == (Finish.LENGTH, 1)
+
+
+async def test_the_limit_of_turns_ends_a_rollout_before_its_last_calls(serve_env, env):
+    sampler = says(call("look", at="door") + " 2")
+    got = await run(serve_env(env), sampler, max_turns=3)
+    assert (got.finish, len(sampler.requests), got.tool_calls, got.reward) == (Finish.TURNS, 3, 2, 2.0)
+    assert got.loss_mask[-1]
+
+
+async def test_a_tool_may_end_the_rollout(serve_env, env):
+    sampler = says("4 " + call("leave") + " 4", "1")
+    got = await run(serve_env(env), sampler)
+    assert (got.finish, len(sampler.requests), got.reward) == (Finish.DONE, 1, 4.0)
+    assert got.messages[-1] == {"role": "tool", "name": "leave", "content": "Bye."}
+    assert got.loss_mask[-1]
+
+
+async def test_a_prompt_that_leaves_no_room_is_an_error_of_the_configuration(serve_env, env):
+    with pytest.raises(ConfigError, match=r"the prompt of task train-2 has \d+ tokens, and a whole rollout may have 9"):
+        await run(serve_env(env), says("1"), max_tokens=9, max_new_tokens=9)
+    assert env.ended == env.started
+
+
+# When the environment fails
+
+
+class FailsAt:
+    """Raises in the method `place`, the first `times` times that it is entered."""
+
+    def __init__(self, place: str, times: int) -> None:
+        self.place, self.left = place, times
+
+    def __call__(self, place: str) -> None:
+        if place == self.place and self.left:
+            self.left -= 1
+            raise RuntimeError("the database is down")
+
+
+@pytest.mark.parametrize("place", ["start_rollout", "look", "compute_reward"])
+async def test_a_failed_environment_gets_a_fresh_rollout_of_the_same_task_and_seed(serve_env, env, place):
+    env.fail = FailsAt(place, times=2)
+    got = await run(serve_env(env), ScriptedSampler(byte_chat(), _look_then_half))
+    assert got.reward == 0.5
+    assert len(set(env.started)) == 3
+    assert env.started[-1] == got.rollout_id
+    assert env.seeds == [77, 77, 77]
+    assert (got.messages[0]["content"], got.tool_calls) == ("Say 2.", 1)
+
+
+def _look_then_half(_: int, request: SampleRequest) -> str:
+    """Looks in the first turn of every attempt."""
+    return call("look", at="door") if request.seed == derive_seed(77, 0) else "0.5"
+
+
+@pytest.mark.parametrize("place", ["start_rollout", "look", "compute_reward"])
+async def test_an_environment_that_keeps_failing_gives_no_trajectory(serve_env, env, place):
+    env.fail = FailsAt(place, times=3)
+    url = serve_env(env)
+    with pytest.raises(RolloutFailedError, match=f"{url} failed 3 times: .*{place}.* raised RuntimeError"):
+        await run(url, ScriptedSampler(byte_chat(), _look_then_half))
+    assert len(env.started) == 3
+    if place != "start_rollout":
+        assert env.ended == env.started
+
+
+async def test_a_rollout_that_was_not_scored_gives_no_trajectory(serve_env, env):
+    with pytest.raises(RolloutFailedError, match="failed 1 times: the environment gave no reward"):
+        await run(serve_env(env), says("none"), env_retries=0)
+
+
+class Absent(EnvClient):
+    """Cannot be reached when the first `times` rollouts begin."""
+
+    def __init__(self, url: str, error: Exception, times: int) -> None:
+        super().__init__(url, timeout_s=None, retry_for_s=0.0, http=None)
+        self.error, self.left = error, times
+
+    async def start_rollout(self, **task: Any) -> Rollout:
+        if not self.left:
+            return await super().start_rollout(**task)
+        self.left -= 1
+        raise self.error
+
+
+class LosesRollouts(EnvClient):
+    """Speaks to a server that does not know the first `times` rollouts any more, as after its restart."""
+
+    def __init__(self, url: str, times: int) -> None:
+        super().__init__(url, timeout_s=None, retry_for_s=0.0, http=None)
+        self.left = times
+
+    async def start_rollout(self, **task: Any) -> Rollout:
+        rollout = await super().start_rollout(**task)
+        if self.left:
+            self.left -= 1
+            rollout.rollout_id = "of-the-server-before"
+        return rollout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TransportError("http://env", "refused"), OverloadedError("full"), NotReadyError("starting")],
+    ids=["unreachable", "full", "starting"],
+)
+async def test_an_absent_environment_is_waited_for_and_does_not_count_as_failed(serve_env, env, error):
+    async with Absent(serve_env(env), error, times=5) as client:
+        got = await run_rollout(client, says("0.5"), byte_chat(), RolloutSpec("train", 1, seed=1), no_retries())
+    assert (got.reward, got.task_id, len(env.started)) == (0.5, "train-1", 1)
+
+
+def no_retries() -> RolloutLimits:
+    return dataclasses.replace(LIMITS, env_retries=0)
+
+
+async def test_a_rollout_that_the_server_lost_is_begun_anew_and_does_not_count_as_failed(serve_env, env):
+    async with LosesRollouts(serve_env(env), times=3) as client:
+        got = await run_rollout(client, says("0.5"), byte_chat(), RolloutSpec("train", 1, seed=1), no_retries())
+    assert (got.reward, len(set(env.started))) == (0.5, 4)
+
+
+async def test_the_wait_for_an_absent_environment_is_bounded(serve_env, env, monkeypatch):
+    monkeypatch.setattr("envport_trainer.rollouts.ENV_PATIENCE_S", 0.0)
+    async with Absent(serve_env(env), TransportError("http://env", "refused"), times=9) as client:
+        with pytest.raises(RolloutFailedError, match=f"{client.url} was away for 0 s: http://env: refused"):
+            await run_rollout(client, says("1"), byte_chat(), RolloutSpec("train", 1, seed=1), LIMITS)
+        assert client.left == 8
+
+
+async def test_the_wait_begins_when_the_environment_goes_away_not_when_the_rollout_began(serve_env, env, monkeypatch):
+    monkeypatch.setattr("envport_trainer.rollouts.ENV_PATIENCE_S", 0.3)
+
+    def say_slowly(number: int, _: SampleRequest) -> str:
+        time.sleep(0.4 if number == 0 else 0.0)
+        return "0.5"
+
+    sampler = ScriptedSampler(byte_chat(), say_slowly)
+    async with LosesRollouts(serve_env(env), times=1) as client:
+        got = await run_rollout(client, sampler, sampler.chat, RolloutSpec("train", 1, seed=1), LIMITS)
+    assert got.reward == 0.5
+
+
+# The groups of a step
+
+
+class Script:
+    """Groups of rollouts of `texts[group][member]`, and the sampler that says them."""
+
+    def __init__(self, env: EnvClient, texts: Sequence[Sequence[str]]) -> None:
+        self.env, self.texts = env, texts
+        self.asked: list[int] = []
+        by_seed = {
+            derive_seed(self.seed(group, member), 0): text
+            for group, members in enumerate(texts)
+            for member, text in enumerate(members)
+        }
+        self.sampler = ScriptedSampler(byte_chat(), lambda _, request: by_seed[request.seed])
+
+    def seed(self, group: int, member: int) -> int:
+        return 1000 * group + member
+
+    def start_group(self, number: int) -> tuple[EnvClient, list[RolloutSpec]]:
+        self.asked.append(number)
+        seeds = [self.seed(number, member) for member in range(len(self.texts[number]))]
+        return self.env, [RolloutSpec("train", number % 5, seed, group=number) for seed in seeds]
+
+    async def collect(self, wanted: int, max_refills: int, **options: Any) -> StepRollouts:
+        size = len(self.texts[0])
+        return await collect_step(
+            wanted, max_refills, size, self.start_group, self.sampler, self.sampler.chat, LIMITS, **options
+        )
+
+
+def rewards(groups: Sequence[Sequence[Trajectory]]) -> list[list[float]]:
+    return [[t.reward for t in group] for group in groups]
+
+
+async def test_groups_of_equal_rewards_are_replaced_and_still_counted(serve_env, env):
+    async with envport.connect(serve_env(env)) as client:
+        script = Script(client, [["1", "1"], ["0", "1"], ["0", "0"], ["1", "0"], ["0", "1"]])
+        step = await script.collect(wanted=2, max_refills=3)
+    assert script.asked == [0, 1, 2, 3]
+    assert rewards(step.groups) == [[0.0, 1.0], [1.0, 0.0]]
+    assert [t.reward for t in step.flat] == [1.0, 1.0, 0.0, 0.0]
+    assert (step.started, step.dropped, len(step.all)) == (4, 0, 8)
+    assert [{t.group for t in group} for group in step.groups] == [{1}, {3}]
+    assert len(env.started) == 8
+
+
+async def test_the_number_of_replacements_is_bounded(serve_env, env):
+    async with envport.connect(serve_env(env)) as client:
+        script = Script(client, [["1", "1"]] * 9)
+        step = await script.collect(wanted=2, max_refills=3)
+    assert script.asked == [0, 1, 2, 3, 4]
+    assert (step.groups, step.started, len(step.flat), len(env.started)) == ([], 5, 10, 10)
+
+
+async def test_no_more_groups_are_started_than_are_missing(serve_env, env):
+    async with envport.connect(serve_env(env)) as client:
+        script = Script(client, [["0", "1"]] * 9)
+        step = await script.collect(wanted=3, max_refills=6)
+    assert script.asked == [0, 1, 2]
+    assert (len(step.groups), step.started, step.flat) == (3, 3, [])
+
+
+async def test_unscored_rollouts_are_dropped_and_a_group_that_lost_half_is_replaced(serve_env, env, caplog):
+    counted: list[float] = []
+    async with envport.connect(serve_env(env)) as client:
+        texts = [["none", "0", "none", "1"], ["0", "none", "1", "1"], ["1", "0", "0", "0"]]
+        script = Script(client, texts)
+        step = await script.collect(2, 1, on_rollout=lambda t: counted.append(t.reward))
+    assert rewards(step.groups) == [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+    assert [t.reward for t in step.flat] == [0.0, 1.0]
+    assert (step.started, step.dropped, len(step.all), len(counted)) == (3, 3, 9, 9)
+    dropped = [r.getMessage() for r in caplog.records if "dropped, not scored" in r.getMessage()]
+    assert len(dropped) == 3
+    assert all("the environment gave no reward" in message for message in dropped)
+
+
+class MeetingEnv(NumberEnv):
+    """Every start, and then every reward, waits until all rollouts of the step are there at once."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.starts, self.scores = (threading.Barrier(count, timeout=30) for _ in range(2))
+
+    def start_rollout(self, rollout_id: str, seed: int) -> None:
+        super().start_rollout(rollout_id, seed)
+        self.starts.wait()
+
+    def compute_reward(self, completion: str) -> dict[str, float | None]:
+        self.scores.wait()
+        return super().compute_reward(completion)
+
+
+async def test_all_rollouts_of_a_step_are_in_the_environment_at_once(serve_env):
+    env = MeetingEnv(32)
+    async with envport.connect(serve_env(env)) as client:
+        script = Script(client, [["0", "1"] * 4] * 4)
+        step = await script.collect(wanted=4, max_refills=0)
+    assert rewards(step.groups) == [[0.0, 1.0] * 4] * 4
+    assert (len(env.started), step.dropped) == (32, 0)
+
+
+async def test_cancelling_a_step_ends_its_rollouts_at_the_server(serve_env, env):
+    here = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    release = threading.Event()
+
+    def wait(place: str) -> None:
+        if place == "compute_reward":
+            loop.call_soon_threadsafe(here.set)
+            release.wait(20)
+
+    env.fail = wait
+    async with envport.connect(serve_env(env)) as client:
+        script = Script(client, [["0", "1"]])
+        work = asyncio.create_task(script.collect(wanted=1, max_refills=0))
+        await asyncio.wait_for(here.wait(), 20)
+        work.cancel()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(work, 20)
+    assert sorted(env.ended) == sorted(env.started)
+    assert script.sampler.open == 0
+
+
+# Seeds and the order of tasks
+
+
+def test_a_seed_depends_on_every_part_and_stays_the_same_for_ever():
+    assert derive_seed(0, "rollout", 3, 1) == derive_seed(0, "rollout", 3, 1)
+    parts = [(), (0,), (1,), ("1",), (0, 1), (1, 0), ((0, 1),), ("order", 0), ("source", 0)]
+    seeds = [derive_seed(*part) for part in parts]
+    assert len(set(seeds)) == len(parts)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(7, "order", 0, 1) == 1309577809406592197
+
+
+class Split3(EnvClient):
+    """An environment with three tasks, an endless split and an empty one; nothing is served."""
+
+    def __init__(self, url: str = "http://env") -> None:
+        super().__init__(url, timeout_s=None, retry_for_s=0.0, http=None)
+
+    @property
+    def manifest(self) -> Manifest:
+        splits = [Split(name="train", size=3), Split(name="endless", size=None), Split(name="empty", size=0)]
+        return Manifest(name="split", version="1", splits=splits)
+
+
+def stream(seed: int = 0, *, split: str = "train") -> TaskStream:
+    return TaskStream([TaskSource(Split3(), split, 1.0)], seed, group_size=2)
+
+
+def order(of: TaskStream, steps: range, groups: int = 1) -> list[int]:
+    return [of.start_group(step, number)[1][0].index for step in steps for number in range(groups)]
+
+
+def test_every_pass_over_a_split_takes_each_task_once_in_another_order():
+    taken = order(stream(), range(60))
+    passes = [tuple(taken[start : start + 3]) for start in range(0, 60, 3)]
+    assert all(sorted(one) == [0, 1, 2] for one in passes)
+    assert len(set(passes)) > 3
+
+
+def test_the_order_depends_on_the_seed_alone():
+    assert order(stream(1), range(30)) == order(stream(1), range(30))
+    assert order(stream(1), range(30)) != order(stream(2), range(30))
+
+
+def test_the_rollouts_of_a_group_share_their_task_and_differ_in_their_seed():
+    _, specs = stream(4).start_group(7, 2)
+    assert [(s.split, s.group, s.policy_version) for s in specs] == [("train", 2, 7)] * 2
+    assert len({s.index for s in specs}) == 1
+    assert [s.seed for s in specs] == [derive_seed(4, "rollout", 7, 2, member) for member in range(2)]
+
+
+def test_a_stream_goes_on_where_another_stopped():
+    whole, first, second = stream(5), stream(5), stream(5)
+    expected = [whole.start_group(step, number)[1] for step in range(6) for number in range(4)]
+    got = [first.start_group(step, number)[1] for step in range(3) for number in range(4)]
+    second.taken = list(first.taken)
+    got += [second.start_group(step, number)[1] for step in range(3, 6) for number in range(4)]
+    assert got == expected
+    assert second.taken == whole.taken == [24]
+
+
+def test_an_endless_split_is_taken_in_order():
+    assert order(stream(split="endless"), range(5)) == [0, 1, 2, 3, 4]
+
+
+def test_environments_are_chosen_by_their_weights():
+    often, seldom = Split3("http://often"), Split3("http://seldom")
+    mixed = TaskStream([TaskSource(often, "train", 3.0), TaskSource(seldom, "train", 1.0)], 0, group_size=2)
+    chosen = Counter(mixed.start_group(step, number)[0].url for step in range(100) for number in range(10))
+    # Five standard deviations of a binomial count with p = 3/4.
+    assert chosen["http://often"] == pytest.approx(750, abs=5 * (1000 * 0.75 * 0.25) ** 0.5)
+    assert mixed.taken == [chosen["http://often"], chosen["http://seldom"]]
+
+
+def test_an_unknown_or_empty_split_is_told_before_anything_starts():
+    with pytest.raises(UnknownTaskError, match="http://env has no split 'test'; it has: train, endless, empty"):
+        stream(split="test")
+    with pytest.raises(UnknownTaskError, match="split 'empty' of http://env is empty"):
+        stream(split="empty")
