@@ -52,8 +52,9 @@ def trajectory(group: int, prompt: Sequence[int], completion: Sequence[int], mas
     )
 
 
-def rows() -> list[Row]:
-    a, b = [5, 6, 7, 8, 9], [20, 21]
+def rows(root: Sequence[int] = ()) -> list[Row]:
+    """Two groups; their prompts begin with `root`."""
+    a, b = [*root, 5, 6, 7, 8, 9], [*root, 20, 21]
     return [
         Row(trajectory(0, a, [10, 11, 12]), 1.0),
         Row(trajectory(0, a, [13, 14, 15, 16, 17, 18], masked=[2, 3]), -0.5),
@@ -71,20 +72,21 @@ def alone(model: PreTrainedModel, row: Row, temperature: float) -> torch.Tensor:
     return logprob[torch.tensor(row.trajectory.loss_mask[1:])]
 
 
+@pytest.mark.parametrize("root", [[], [31], [31, 32, 33, 34, 35, 36]])
 @pytest.mark.parametrize("max_tokens", [10_000, 14, 1])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_packed_logprobs_and_gradients_equal_those_of_each_row_alone(
-    model: PreTrainedModel, max_tokens: int, temperature: float
+    model: PreTrainedModel, max_tokens: int, temperature: float, root: list[int]
 ) -> None:
     reference = copy.deepcopy(model)
-    expected = [alone(reference, row, temperature) for row in rows()]
-    loss = torch.stack([row.advantage * (x * x).sum() for row, x in zip(rows(), expected, strict=True)]).sum()
+    expected = [alone(reference, row, temperature) for row in rows(root)]
+    loss = torch.stack([row.advantage * (x * x).sum() for row, x in zip(rows(root), expected, strict=True)]).sum()
     loss.backward()
 
     use_planned_attention(model)
     policy = Policy(model, "fp32")
     got = []
-    for batch in pack(rows(), max_tokens):
+    for batch in pack(rows(root), max_tokens):
         logprob_N = policy.logprobs(batch, temperature)
         (batch.advantage_N * logprob_N * logprob_N).sum().backward()
         got.append(logprob_N.detach())
@@ -126,7 +128,22 @@ def test_rows_of_one_group_that_began_differently_each_see_their_own_prompt() ->
         Row(trajectory(0, [1, 4], [6]), 1.0),
     ]
     (batch,) = pack(odd, 100)
-    assert batch.input_ids.tolist() == [[1, 2, 3, 1, 4, 3, 5, 6]]
-    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2, 3, 2]]
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 3, 5, 6]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 1, 2, 3, 2]]
     assert batch.target_N.tolist() == [3, 3, 5, 6]
-    assert batch.source_N.tolist() == [1, 4, 5, 4]
+    assert batch.source_N.tolist() == [1, 3, 4, 3]
+
+
+def test_what_all_prompts_begin_with_is_packed_once_for_each_batch() -> None:
+    (batch,) = pack(rows([31, 32]), 10_000)
+    assert batch.input_ids.tolist()[0][:11] == [31, 32, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert batch.input_ids.shape[1] == 2 + 5 + 3 + 6 + 1 + 2 + 4 + 2
+    assert batch.position_ids.tolist()[0][-8:] == [2, 3, 4, 5, 6, 7, 4, 5]
+    sizes = [batch.input_ids.shape[1] for batch in pack(rows([31, 32]), 16)]
+    assert sizes == [2 + 5 + 3 + 6, 2 + 5 + 1 + 2 + 4 + 2]
+
+
+def test_a_single_prompt_keeps_one_id_of_its_own_below_the_root() -> None:
+    (batch,) = pack([Row(trajectory(0, [1, 2, 3], [4, 5]), 1.0)], 100)
+    assert [block.ancestor_A.tolist() for block in batch.plan.blocks] == [[], [0, 1, 2], [0, 1]]
+    assert [block.index_RL.tolist() for block in batch.plan.blocks] == [[[0, 1]], [[3, 4]], [[2]]]

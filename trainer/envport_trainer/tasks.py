@@ -44,7 +44,7 @@ class TaskStream:
     """A sequence of groups that depends on the seed and on how many were taken, and on nothing else."""
 
     def __init__(self, sources: Sequence[TaskSource], seed: int, group_size: int) -> None:
-        self._sources, self._seed, self._group_size = sources, seed, group_size
+        self.sources, self._seed, self._group_size = sources, seed, group_size
         self._sizes = [source.size for source in sources]
         self.taken = [0] * len(sources)
         """Tasks given by each source; part of a checkpoint."""
@@ -52,8 +52,8 @@ class TaskStream:
     def start_group(self, step: int, number: int) -> tuple[EnvClient, list[RolloutSpec]]:
         """The environment and the rollouts of group `number` of `step`."""
         choice = random.Random(derive_seed(self._seed, "source", step, number))  # noqa: S311 - no secret
-        place = choice.choices(range(len(self._sources)), [source.weight for source in self._sources])[0]
-        source = self._sources[place]
+        place = choice.choices(range(len(self.sources)), [source.weight for source in self.sources])[0]
+        source = self.sources[place]
         index = self._index(place, self.taken[place])
         self.taken[place] += 1
         seeds = (derive_seed(self._seed, "rollout", step, number, member) for member in range(self._group_size))

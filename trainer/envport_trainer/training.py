@@ -19,7 +19,7 @@ import asyncio
 import signal
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ from envport_trainer.chat import Chat
 from envport_trainer.checkpoint import TrainState, load_latest, save_checkpoint
 from envport_trainer.curve import draw_curve
 from envport_trainer.errors import CheckpointError, TrainerError
+from envport_trainer.evaluation import evaluate, sampled
+from envport_trainer.evaluation_result import Estimate, estimate_columns
 from envport_trainer.learner import Learner
 from envport_trainer.metrics import FILE_NAME, MetricsLog
 from envport_trainer.models import LoadedModel, load_policy, save_model, stop_ids
@@ -152,6 +154,9 @@ class _Run:
         values = _measure(rollouts) | learned
         values |= {"rollouts_s": rollouts_s, "step_s": time.perf_counter() - began}
         values["sampled_tokens_per_s"] = values["sampled_tokens"] / rollouts_s
+        if self.config.eval_every and self.step % self.config.eval_every == 0:
+            progress.activity("evaluation")
+            values |= await self._evaluate(stream)
         log.write(self.step, values)
         progress.step_done(
             self.step,
@@ -196,6 +201,19 @@ class _Run:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         return None
+
+    async def _evaluate(self, stream: TaskStream) -> dict[str, float]:
+        """The policy as it is, greedy, on each environment's `eval_split`; the means over all their tasks."""
+        model = sampled(self.config.model, self.sampler, self.chat)
+        limits = replace(self.limits, temperature=0.0)
+        wanted = {"split": self.config.eval_split, "n": self.config.eval_tasks, "seed": self.config.seed}
+        results = [await evaluate(source.env, model, limits, **wanted) for source in stream.sources]
+        rows = [row for result in results for row in result.rows if row.reward is not None]
+        reward = Estimate.of([row.reward for row in rows if row.reward is not None])
+        parts = estimate_columns([row.rewards for row in rows])
+        return {"eval/reward": reward.mean, "eval/reward_ci95": reward.ci95} | {
+            f"eval/rewards/{name}": part.mean for name, part in parts.items()
+        }
 
     def _interrupt(self) -> None:
         """First signal: end cleanly. A second one ends at once."""

@@ -1,9 +1,9 @@
-"""Sampling a wave of requests with transformers: each distinct prompt computed once, all requests decoded together.
+"""Sampling a wave of requests with transformers: what prompts share computed once, all requests decoded together.
 
-Requests that share a prompt (a GRPO group) share its keys and values; every request owns only those of its own tokens,
-in a buffer allocated once. A step is one forward over all unfinished requests. Nothing a request samples depends on
-which others are in the wave: its randomness comes from its own seed, one uniform number a token, put through the
-inverse of the cumulative distribution.
+All requests share the keys and values of their prompts' common beginning, those of one prompt (a GRPO group) share the
+rest of it, and each owns those of its own tokens, in a buffer allocated once. A step is one forward over all unfinished
+requests. Nothing a request samples depends on which others are in the wave: its randomness comes from its own seed, one
+uniform number a token, put through the inverse of the cumulative distribution.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from envport_trainer.packing import common_root, pack_prompts
 from envport_trainer.policy import output_weight
 from envport_trainer.types import Sample, SampleRequest
 
@@ -24,74 +25,80 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from envport_trainer.packed_attention import PackedPlan
+
+
+PREFILL_TOKENS = 4096
+"""Prompt tokens of one forward pass; bounds its memory."""
+
 
 @dataclass(slots=True)
 class _PrefillPlan:
-    """Causal attention over one prompt; keeps each layer's keys and values."""
+    """The packed prompts' attention; keeps each layer's keys and values."""
 
-    longest: int
+    packed: PackedPlan
     kept: list[tuple[Tensor, Tensor]]
+    """Key and value of each layer, (kv_heads, T, D)."""
+
+    @property
+    def longest(self) -> int:
+        return self.packed.longest
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         self.kept.append((key[0], value[0]))
-        repeat = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
-        out = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
-        return out.transpose(1, 2)
+        return self.packed.attend(layer, query, key, value, scale)
+
+
+@dataclass(slots=True)
+class _Prefilled:
+    """Keys and values of one layer, in fp32, so that scores and softmax are exact to fp32."""
+
+    root: tuple[Tensor, Tensor]
+    """Of the ids that all prompts share, (kv_heads, A, D)."""
+    rest: tuple[Tensor, Tensor]
+    """Of the rest of each prompt, (U, kv_heads, P, D), padded on the right."""
 
 
 class _DecodePlan:
-    """One new token for each of U x G requests: U distinct prompts with up to G requests each.
+    """One new token for each of U x G requests: U distinct prompts with up to G requests each."""
 
-    Keys and values are held in fp32, so that scores and softmax are exact to fp32. Prompts shorter than the longest are
-    padded on the right and hidden.
-    """
-
-    def __init__(self, prompts: Sequence[_PrefillPlan], group: int, max_new_tokens: int) -> None:
-        self.longest = max(plan.longest for plan in prompts) + max_new_tokens
-        self.prompts, self.group, self.step = len(prompts), group, 0
-        lengths = torch.tensor([plan.longest for plan in prompts], device=prompts[0].kept[0][0].device)
-        places = torch.arange(int(lengths.max()), device=lengths.device)
-        self.hidden_UP = places[None, :] >= lengths[:, None]
-        self.any_hidden = bool(self.hidden_UP.any())
-        self.prompt = [self._pad([plan.kept[layer] for plan in prompts]) for layer in range(len(prompts[0].kept))]
-        kv_heads, dim = prompts[0].kept[0][0].shape[0], prompts[0].kept[0][0].shape[2]
-        shape = (self.prompts * group, kv_heads, max_new_tokens, dim)
-        self.own = [
-            (torch.zeros(shape, device=lengths.device), torch.zeros(shape, device=lengths.device)) for _ in self.prompt
-        ]
-
-    @staticmethod
-    def _pad(layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        longest = max(key.shape[1] for key, _ in layers)
-        keys = [functional.pad(key.float(), (0, 0, 0, longest - key.shape[1])) for key, _ in layers]
-        values = [functional.pad(value.float(), (0, 0, 0, longest - value.shape[1])) for _, value in layers]
-        return torch.stack(keys), torch.stack(values)
+    def __init__(self, layers: Sequence[_Prefilled], rests: Sequence[int], group: int, longest: int, new: int) -> None:
+        self.layers, self.prompts, self.group, self.longest, self.step = layers, len(rests), group, longest + new, 0
+        keys = layers[0].rest[0]
+        self.hidden_UP = torch.arange(keys.shape[2])[None, :] >= torch.tensor(rests)[:, None]
+        self.hidden_UP = self.hidden_UP.to(keys.device)
+        shape = (self.prompts * group, keys.shape[1], new, keys.shape[3])
+        self.own = [(torch.zeros(shape, device=keys.device), torch.zeros(shape, device=keys.device)) for _ in layers]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """query (U x G, heads, 1, D); the new token's key and value are stored first."""
         own_k, own_v = self.own[layer]
         own_k[:, :, self.step], own_v[:, :, self.step] = key[:, :, 0].float(), value[:, :, 0].float()
-        prompt_k, prompt_v = self.prompt[layer]
+        own_k, own_v = own_k[:, :, : self.step + 1], own_v[:, :, : self.step + 1]
+        (root_k, root_v), (rest_k, rest_v) = self.layers[layer].root, self.layers[layer].rest
         rows, heads, _, dim = query.shape
-        kv_heads = key.shape[1]
-        repeat = heads // kv_heads
-        q = query[:, :, 0].float().view(rows, kv_heads, repeat, dim)
-        by_prompt = q.view(self.prompts, self.group, kv_heads, repeat, dim).transpose(1, 2).flatten(2, 3)
-        shared = by_prompt @ prompt_k.transpose(2, 3)
-        if self.any_hidden:
-            shared.masked_fill_(self.hidden_UP[:, None, None, :], float("-inf"))
-        shared = self._by_row(shared, repeat)
-        own = q @ own_k[:, :, : self.step + 1].transpose(2, 3)
-        p = torch.cat([shared, own], -1).mul_(scale).softmax(-1)
-        p_shared, p_own = p[..., : shared.shape[-1]], p[..., shared.shape[-1] :]
-        p_shared = p_shared.view(self.prompts, self.group, kv_heads, repeat, -1).transpose(1, 2).flatten(2, 3)
-        out = self._by_row(p_shared @ prompt_v, repeat) + p_own @ own_v[:, :, : self.step + 1]
-        return out.view(rows, 1, heads, dim).to(query.dtype)
+        q = query[:, :, 0].float().mul(scale).view(rows, key.shape[1], -1, dim)  # (U x G, kv_heads, rep, D)
+        of_rest = (self._by_prompt(q) @ rest_k.transpose(2, 3)).masked_fill_(
+            self.hidden_UP[:, None, None, :], float("-inf")
+        )
+        scores = [
+            (q.transpose(0, 1).flatten(1, 2) @ root_k.transpose(1, 2)).unflatten(1, (rows, -1)).transpose(0, 1),
+            self._by_row(of_rest, q.shape[2]),
+            q @ own_k.transpose(2, 3),
+        ]
+        p_root, p_rest, p_own = torch.cat(scores, -1).softmax(-1).split([part.shape[-1] for part in scores], -1)
+        out = p_own @ own_v
+        out += (p_root.transpose(0, 1).flatten(1, 2) @ root_v).unflatten(1, (rows, -1)).transpose(0, 1)
+        out += self._by_row(self._by_prompt(p_rest) @ rest_v, q.shape[2])
+        return out.reshape(rows, 1, heads, dim).to(query.dtype)
+
+    def _by_prompt(self, x: Tensor) -> Tensor:
+        """(U x G, kv_heads, rep, n) to (U, kv_heads, G x rep, n)."""
+        return x.unflatten(0, (self.prompts, self.group)).transpose(1, 2).flatten(2, 3)
 
     def _by_row(self, x: Tensor, repeat: int) -> Tensor:
         """(U, kv_heads, G x rep, n) to (U x G, kv_heads, rep, n)."""
-        return x.view(*x.shape[:2], self.group, repeat, x.shape[3]).transpose(1, 2).flatten(0, 1)
+        return x.unflatten(2, (self.group, repeat)).transpose(1, 2).flatten(0, 1)
 
 
 @dataclass(slots=True)
@@ -131,18 +138,34 @@ class _Wave:
         self.head = output_weight(model)
         self.device = model.device
         group = max(len(rows) for _, rows in groups)
-        self.rows: list[_Row | None] = []
-        prefills: list[_PrefillPlan] = []
-        first: list[Tensor] = []
-        for prompt, rows in groups:
-            plan = _PrefillPlan(len(prompt), [])
-            hidden = self._hidden(torch.tensor([prompt]), torch.arange(len(prompt))[None], plan)[:, -1]
-            first.append(hidden.expand(group, -1))
-            prefills.append(plan)
-            self.rows += rows + [None] * (group - len(rows))
-        self.hidden_B = torch.cat(first)
-        self.positions_B = torch.tensor([len(prompt) for prompt, _ in groups]).repeat_interleave(group)
-        self.plan = _DecodePlan(prefills, group, max(r.request.max_new_tokens for r in self.rows if r))
+        self.rows = [row for _, rows in groups for row in [*rows, *[None] * (group - len(rows))]]
+        prompts = [prompt for prompt, _ in groups]
+        self.positions_B = torch.tensor([len(prompt) for prompt in prompts]).repeat_interleave(group)
+        layers, hidden = self._prefill(prompts)
+        self.hidden_B = hidden.repeat_interleave(group, 0)
+        rests = [len(prompt) - layers[0].root[0].shape[1] for prompt in prompts]
+        longest = max(len(prompt) for prompt in prompts)
+        new = max(row.request.max_new_tokens for row in self.rows if row)
+        self.plan = _DecodePlan(layers, rests, group, longest, new)
+
+    def _prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[_Prefilled], Tensor]:
+        """Each layer's keys and values, and the last hidden state of each prompt (U, D)."""
+        root = common_root(prompts)
+        last: list[Tensor] = []
+        rests: list[list[tuple[Tensor, Tensor]]] = []
+        roots: list[tuple[Tensor, Tensor]] = []
+        for part in _chunks(prompts, root):
+            packed = pack_prompts(part, root, self.device)
+            plan = _PrefillPlan(packed.plan, [])
+            hidden = self._hidden(packed.input_ids, packed.position_ids, plan)[0]
+            last += [hidden[span[-1]] for span in packed.rests]
+            for span in packed.rests:
+                rests.append([(k[:, span.start : span.stop], v[:, span.start : span.stop]) for k, v in plan.kept])
+            roots = [(k[:, :root].float(), v[:, :root].float()) for k, v in plan.kept]
+        layers = [
+            _Prefilled(layer_root, _padded([rest[number] for rest in rests])) for number, layer_root in enumerate(roots)
+        ]
+        return layers, torch.stack(last)
 
     def _hidden(self, ids: Tensor, positions: Tensor, plan: _PrefillPlan | _DecodePlan) -> Tensor:
         out: Tensor = self.model.base_model(
@@ -182,3 +205,24 @@ class _Wave:
                 if stopped:
                     row.sample = Sample(row.sample.token_ids, row.sample.logprobs, truncated=False)
         return chosen.cpu()
+
+
+def _chunks(prompts: Sequence[Sequence[int]], root: int) -> list[list[Sequence[int]]]:
+    """The prompts in order, in parts of at most PREFILL_TOKENS beside the root; a longer prompt alone."""
+    parts: list[list[Sequence[int]]] = []
+    room = 0
+    for prompt in prompts:
+        if len(prompt) - root > room or not parts:
+            parts.append([])
+            room = PREFILL_TOKENS
+        parts[-1].append(prompt)
+        room -= len(prompt) - root
+    return parts
+
+
+def _padded(rests: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Keys and values (kv_heads, P_u, D) of each prompt to (U, kv_heads, P, D) in fp32."""
+    longest = max(key.shape[1] for key, _ in rests)
+    keys = [functional.pad(key.float(), (0, 0, 0, longest - key.shape[1])) for key, _ in rests]
+    values = [functional.pad(value.float(), (0, 0, 0, longest - value.shape[1])) for _, value in rests]
+    return torch.stack(keys), torch.stack(values)
