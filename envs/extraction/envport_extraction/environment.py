@@ -39,7 +39,7 @@ _DESCRIPTIONS: Final = {
     "fields": "Weighted share of the true fields that are right; rare values weigh more.",
     "no_invention": "That share times the share not answered wrong: leaving out costs less than a wrong value.",
     "province": "F1 of real provinces, by canonical name.",
-    "counts": "Weighted share of the counts that are right and fit their flags.",
+    "counts": "Weighted share of the counts that are right and fit their flags; a near miss earns part.",
     "all_fields_right": "1 where every field is right. A figure to watch, not a reward.",
 }
 

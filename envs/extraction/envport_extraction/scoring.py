@@ -4,7 +4,7 @@
     fields         weighted share of the gold's fields that the answer has right (recall)
     no_invention   that share times the weighted share of fields that are not answered wrong
     province       F1 of the provinces by canonical name: 0 unless a real province, and the right one
-    counts         weighted share of the counts that are right and fit their flag or total
+    counts         weighted share of the counts that are right and fit their flag; a near miss earns part
     all_fields_right  1 where every field is right; a figure to watch, weight 0
 
 A field that is left out says that there is nothing to tell: right where the gold holds 0, false or unknown, else it
@@ -37,6 +37,8 @@ WEIGHTS: Final[dict[str, float]] = {
 """The weights sum to 1, so the reward lies in [0, 1]."""
 
 _FLAG_OF: Final = {"min_killed": "killq", "min_captured": "captureq"}
+_NEAR_MISS: Final = 0.4
+"""The most that a wrong count earns: 3 for 4 is closer to reading the text than nothing is."""
 _STRANGE_FIELD: Final = 0.1
 """What a field that no event has costs in `no_invention`, as a share of all fields' weight."""
 _NEAR_DATE: Final = datetime.timedelta(days=7)
@@ -115,19 +117,24 @@ def _score_counts(answer: Answer, gold: Event, weights: dict[str, float], fallba
     known = {count: weights[count] for count in COUNTS if gold.value(count) is not None}
     if not known:
         return fallback
-    right = sum(weight for count, weight in known.items() if _count_is_right(answer, gold, count))
+    right = sum(weight * _score_count(answer, gold, count) for count, weight in known.items())
     return right / sum(known.values())
 
 
-def _count_is_right(answer: Answer, gold: Event, count: str) -> bool:
-    """Right, with its flag right too; where the gold does not know the flag, with a flag that fits."""
-    number = answer.known(count)
-    if isinstance(number, bool) or number != gold.value(count):
-        return False
+def _score_count(answer: Answer, gold: Event, count: str) -> float:
+    """1 where equal, with part for a near miss; 0 where the flag is wrong, or contradicts it where the gold has none."""
+    number, truth = answer.known(count), gold.value(count)
+    if isinstance(number, bool) or not isinstance(number, int) or not isinstance(truth, int):
+        return 0.0
     flag = _FLAG_OF.get(count)
-    if flag is None:
-        return True
-    truth = gold.value(flag)
-    if truth is not None:
-        return answer.known(flag) == truth
+    if flag is not None and not _flag_fits(answer, gold, flag, number):
+        return 0.0
+    if number == truth:
+        return 1.0
+    return _NEAR_MISS * min(number, truth) / max(number, truth)
+
+
+def _flag_fits(answer: Answer, gold: Event, flag: str, number: int) -> bool:
+    if gold.value(flag) is not None:
+        return answer.known(flag) == gold.value(flag)
     return isinstance(answer.given[flag], Mark) or answer.given[flag] == bool(number)

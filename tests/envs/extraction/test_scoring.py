@@ -89,12 +89,13 @@ def test_a_wrong_date_costs_more_than_none_and_a_near_one_is_half_right():
     assert total(none) == pytest.approx(0.1 + 0.6 * left + 0.3)
 
 
-def test_a_wrong_count_earns_nothing_and_costs_its_weight():
+def test_a_wrong_count_costs_its_weight_and_earns_by_how_near_it_is():
     parts = scores(replace(GOLD, min_captured=3))
     left = (ALL - 1.5) / ALL
     assert parts["fields"] == pytest.approx(left)
     assert parts["no_invention"] == pytest.approx(left * left)
-    assert parts["counts"] == pytest.approx((0.3 * 1.5 + 0.3 * 0.75 + 0.75) / (0.3 * 1.5 + 0.3 * 0.75 + 0.75 + 1.5))
+    counts = 0.3 * 1.5 + 0.3 * 0.75 + 0.75 + 1.5
+    assert parts["counts"] == pytest.approx((counts - 1.5 + 1.5 * 0.4 * 3 / 4) / counts)
 
 
 def test_counts_that_do_not_fit_their_flags_earn_nothing():
