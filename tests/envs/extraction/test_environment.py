@@ -60,7 +60,7 @@ async def test_answers_that_did_not_read_the_text_score_low():
         captureq=True, min_captured=3, min_leaders_captured=0, airstrike=False, noshotsfired=False,
         killcaptureraid=True,
     )  # fmt: skip
-    assert await mean_reward(lambda task: compact_json(consistent)) < 0.28
+    assert await mean_reward(lambda task: compact_json(consistent)) < 0.29
 
 
 async def test_answers_of_different_quality_get_different_rewards():
