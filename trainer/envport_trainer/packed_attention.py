@@ -105,8 +105,8 @@ class _Spans:
         self.valid = block.valid_RL.flatten()
         self.places = self.index[self.valid]
         self.q = self.group(q[:, self.index])
-        self.k = k[:, self.index].unflatten(1, (self.count, self.length))
-        self.v = v[:, self.index].unflatten(1, (self.count, self.length))
+        self.k = torch.unflatten(k[:, self.index], 1, (self.count, self.length))
+        self.v = torch.unflatten(v[:, self.index], 1, (self.count, self.length))
         self.k_shared, self.v_shared = k[:, block.ancestor_A], v[:, block.ancestor_A]
 
     def group(self, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class _Spans:
         shared = torch.bmm(self.q.flatten(1, 2).float(), self.k_shared.float().transpose(1, 2)).mul_(scale)
         own = torch.bmm(self.q.flatten(0, 1).float(), self.k.flatten(0, 1).float().transpose(1, 2)).mul_(scale)
         future = torch.ones(self.length, self.length, dtype=torch.bool, device=own.device).triu_(1)
-        own.unflatten(1, (-1, self.length)).masked_fill_(future, float("-inf"))
+        torch.unflatten(own, 1, (-1, self.length)).masked_fill_(future, float("-inf"))
         return shared, own
 
     def forward(self, scale: float) -> tuple[Tensor, Tensor]:

@@ -206,8 +206,8 @@ class _Run:
         """The policy as it is, greedy, on each environment's `eval_split`; the means over all their tasks."""
         model = sampled(self.config.model, self.sampler, self.chat)
         limits = replace(self.limits, temperature=0.0)
-        wanted = {"split": self.config.eval_split, "n": self.config.eval_tasks, "seed": self.config.seed}
-        results = [await evaluate(source.env, model, limits, **wanted) for source in stream.sources]
+        split, n, seed = self.config.eval_split, self.config.eval_tasks, self.config.seed
+        results = [await evaluate(source.env, model, limits, split=split, n=n, seed=seed) for source in stream.sources]
         rows = [row for result in results for row in result.rows if row.reward is not None]
         reward = Estimate.of([row.reward for row in rows if row.reward is not None])
         parts = estimate_columns([row.rewards for row in rows])

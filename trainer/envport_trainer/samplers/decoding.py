@@ -82,23 +82,23 @@ class _DecodePlan:
             self.hidden_UP[:, None, None, :], float("-inf")
         )
         scores = [
-            (q.transpose(0, 1).flatten(1, 2) @ root_k.transpose(1, 2)).unflatten(1, (rows, -1)).transpose(0, 1),
+            torch.unflatten(q.transpose(0, 1).flatten(1, 2) @ root_k.transpose(1, 2), 1, (rows, -1)).transpose(0, 1),
             self._by_row(of_rest, q.shape[2]),
             q @ own_k.transpose(2, 3),
         ]
-        p_root, p_rest, p_own = torch.cat(scores, -1).softmax(-1).split([part.shape[-1] for part in scores], -1)
+        p_root, p_rest, p_own = torch.split(torch.cat(scores, -1).softmax(-1), [part.shape[-1] for part in scores], -1)
         out = p_own @ own_v
-        out += (p_root.transpose(0, 1).flatten(1, 2) @ root_v).unflatten(1, (rows, -1)).transpose(0, 1)
+        out += torch.unflatten(p_root.transpose(0, 1).flatten(1, 2) @ root_v, 1, (rows, -1)).transpose(0, 1)
         out += self._by_row(self._by_prompt(p_rest) @ rest_v, q.shape[2])
         return out.reshape(rows, 1, heads, dim).to(query.dtype)
 
     def _by_prompt(self, x: Tensor) -> Tensor:
         """(U x G, kv_heads, rep, n) to (U, kv_heads, G x rep, n)."""
-        return x.unflatten(0, (self.prompts, self.group)).transpose(1, 2).flatten(2, 3)
+        return torch.unflatten(x, 0, (self.prompts, self.group)).transpose(1, 2).flatten(2, 3)
 
     def _by_row(self, x: Tensor, repeat: int) -> Tensor:
         """(U, kv_heads, G x rep, n) to (U x G, kv_heads, rep, n)."""
-        return x.unflatten(2, (self.group, repeat)).transpose(1, 2).flatten(0, 1)
+        return torch.unflatten(x, 2, (self.group, repeat)).transpose(1, 2).flatten(0, 1)
 
 
 @dataclass(slots=True)
