@@ -92,6 +92,15 @@ class _DecodePlan:
         out += self._by_row(self._by_prompt(p_rest) @ rest_v, q.shape[2])
         return out.reshape(rows, 1, heads, dim).to(query.dtype)
 
+    def keep(self, rows: Tensor) -> None:
+        """Go on with `rows` alone, each with its prompt's rest to itself; the root stays shared."""
+        prompt = rows // self.group
+        for layer in self.layers:
+            layer.rest = (layer.rest[0][prompt], layer.rest[1][prompt])
+        self.own = [(key[rows], value[rows]) for key, value in self.own]
+        self.hidden_UP = self.hidden_UP[prompt]
+        self.prompts, self.group = len(rows), 1
+
     def _by_prompt(self, x: Tensor) -> Tensor:
         """(U x G, kv_heads, rep, n) to (U, kv_heads, G x rep, n)."""
         return torch.unflatten(x, 0, (self.prompts, self.group)).transpose(1, 2).flatten(2, 3)
@@ -176,11 +185,22 @@ class _Wave:
     def run(self) -> None:
         while True:
             ids = self._choose(functional.linear(self.hidden_B, self.head).float())
-            if all(row is None or row.done for row in self.rows):
+            open_rows = [place for place, row in enumerate(self.rows) if row is not None and not row.done]
+            if not open_rows:
                 return
+            if 2 * len(open_rows) <= len(self.rows):
+                ids = self._keep(open_rows, ids)
             hidden = self._hidden(ids[:, None], (self.positions_B + self.plan.step)[:, None], self.plan)
             self.hidden_B = hidden[:, 0]
             self.plan.step += 1
+
+    def _keep(self, open_rows: list[int], ids: Tensor) -> Tensor:
+        """Drop the finished rows; a wave ends with few, and each costs as much as an open one."""
+        kept = torch.tensor(open_rows)
+        self.plan.keep(kept.to(self.device))
+        self.rows = [self.rows[place] for place in open_rows]
+        self.positions_B = self.positions_B[kept]
+        return ids[kept]
 
     def _choose(self, logits_BV: Tensor) -> Tensor:
         """The next id of every row, recorded with its logprob; finished rows get id 0 and record nothing."""
