@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import envport
@@ -469,26 +470,28 @@ async def test_all_rollouts_of_a_step_are_in_the_environment_at_once(serve_env):
 
 
 async def test_cancelling_a_step_ends_its_rollouts_at_the_server(serve_env, env):
-    here = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    release = threading.Event()
+    """One is cancelled while it begins, which takes no time, and the other while it is scored."""
+    both, release = asyncio.Event(), threading.Event()
+    loop, begun, held = asyncio.get_running_loop(), count(1), count(1)
 
-    def wait(place: str) -> None:
-        if place == "compute_reward":
-            loop.call_soon_threadsafe(here.set)
+    def hold(place: str) -> None:
+        if place == "compute_reward" or next(begun) == 2:
+            if next(held) == 2:
+                loop.call_soon_threadsafe(both.set)
             release.wait(20)
 
-    env.fail = wait
+    env.fail = hold
     async with envport.connect(serve_env(env)) as client:
         script = Script(client, [["0", "1"]])
         work = asyncio.create_task(script.collect(wanted=1, max_refills=0))
-        await asyncio.wait_for(here.wait(), 20)
+        await asyncio.wait_for(both.wait(), 20)
         work.cancel()
-        release.set()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(work, 20)
-    assert sorted(env.ended) == sorted(env.started)
-    assert script.sampler.open == 0
+        assert len(env.ended) == 1
+        assert env.ended[0] in env.started
+        assert script.sampler.open == 0
+        release.set()
 
 
 # Seeds and the order of tasks

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from envport_protocol import UnknownTaskError
 from envport_trainer.checkpoint import checkpoints
 from envport_trainer.config import TrainConfig
 from envport_trainer.errors import CheckpointError, ConfigError, TrainerError
@@ -262,6 +263,42 @@ def test_a_finished_run_has_nothing_to_resume(whole, serve_env, tiny_folder):
     env = YesEnv()
     assert train(config(serve_env(env), model=tiny_folder, output=whole), resume=True).step == 6
     assert (lines(whole), state(whole)[1]) == before
+    assert env.scored == 0
+
+
+def test_evaluations_are_logged_and_do_not_change_the_run(whole, serve_env, tiny_folder, tmp_path):
+    output = tmp_path / "run"
+    train(config(serve_env(YesEnv()), model=tiny_folder, output=output, eval_every=3, eval_tasks=4))
+    got = lines(output)
+    assert [line["step"] for line in got if "eval/reward" in line] == [3, 6]
+    assert all(0.5 <= line["eval/reward"] <= 1.0 and "eval/rewards/yes" in line for line in (got[2], got[5]))
+    plain = [{name: value for name, value in line.items() if not name.startswith("eval/")} for line in got]
+    assert plain == lines(whole)
+
+
+def test_ctrl_c_does_not_wait_for_an_evaluation(whole, serve_env, tiny_folder, tmp_path):
+    hold = threading.Event()
+
+    def interrupt(number: int) -> None:
+        if number == 2 * STARTS + 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        if number > 2 * STARTS:
+            hold.wait(60)
+
+    output = tmp_path / "run"
+    env = YesEnv(interrupt)
+    result = train(config(serve_env(env), model=tiny_folder, output=output, eval_every=2, eval_tasks=4))
+    assert (result.step, result.interrupted) == (2, True)
+    assert env.scored == 2 * STARTS
+    hold.set()
+    assert lines(output) == lines(whole)[:2]
+
+
+def test_an_unknown_split_to_evaluate_on_is_told_before_the_first_step(serve_env, tiny_folder, tmp_path):
+    env = YesEnv()
+    told = config(serve_env(env), model=tiny_folder, output=tmp_path / "run", eval_every=5, eval_split="dev")
+    with pytest.raises(UnknownTaskError, match="has no split 'dev'; it has: train, eval"):
+        train(told)
     assert env.scored == 0
 
 

@@ -232,7 +232,8 @@ async def _at_once(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would break off what ends its rollout
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -24,8 +24,7 @@ class TaskSource:
     split: str
     weight: float
 
-    @property
-    def size(self) -> int | None:
+    def count(self) -> int | None:
         """Number of tasks; None where they never end.
 
         Raises:
@@ -45,7 +44,7 @@ class TaskStream:
 
     def __init__(self, sources: Sequence[TaskSource], seed: int, group_size: int) -> None:
         self.sources, self._seed, self._group_size = sources, seed, group_size
-        self._sizes = [source.size for source in sources]
+        self._sizes = [source.count() for source in sources]
         self.taken = [0] * len(sources)
         """Tasks given by each source; part of a checkpoint."""
 

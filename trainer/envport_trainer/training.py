@@ -21,7 +21,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import envport
 import torch
@@ -43,10 +43,12 @@ from envport_trainer.tasks import TaskSource, TaskStream
 from envport_trainer.types import Finish, Sampler, Trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
     from envport_trainer.config import TrainConfig
+
+T = TypeVar("T")
 
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
@@ -129,6 +131,8 @@ class _Run:
         for env in self.config.envs:
             client = await stack.enter_async_context(envport.connect(env.url, timeout_s=self.config.env_timeout_s))
             sources.append(TaskSource(client, env.split, env.weight))
+            if self.config.eval_every:
+                TaskSource(client, self.config.eval_split, env.weight).count()  # raises now, not after many steps
         stream = TaskStream(sources, self.config.seed, self.config.group_size)
         if self.taken is not None:
             stream.taken = self.taken
@@ -156,7 +160,7 @@ class _Run:
         values["sampled_tokens_per_s"] = values["sampled_tokens"] / rollouts_s
         if self.config.eval_every and self.step % self.config.eval_every == 0:
             progress.activity("evaluation")
-            values |= await self._evaluate(stream)
+            values |= await self._unless_interrupted(self._evaluate(stream)) or {}
         log.write(self.step, values)
         progress.step_done(
             self.step,
@@ -181,25 +185,28 @@ class _Run:
             progress.activity(f"rollouts {done}/{max(total, done)}")
 
         progress.activity(f"rollouts 0/{total}")
-        work = asyncio.create_task(
-            collect_step(
-                self.config.prompts_per_step,
-                self.config.max_refills,
-                self.config.group_size,
-                lambda number: stream.start_group(self.step, number),
-                self.sampler,
-                self.chat,
-                self.limits,
-                on_rollout=count,
-            )
+        work = collect_step(
+            self.config.prompts_per_step,
+            self.config.max_refills,
+            self.config.group_size,
+            lambda number: stream.start_group(self.step, number),
+            self.sampler,
+            self.chat,
+            self.limits,
+            on_rollout=count,
         )
+        return await self._unless_interrupted(work)
+
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of `work`; None where Ctrl-C came first, once `work` has come to its end."""
+        task = asyncio.create_task(work)
         stop = asyncio.create_task(self.interrupted.wait())
-        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if work.done():
-            return work.result()
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         return None
 
     async def _evaluate(self, stream: TaskStream) -> dict[str, float]:
