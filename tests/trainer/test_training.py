@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from envport_trainer.models import load_policy
 from envport_trainer.training import train
 from safetensors.torch import load_file
 
-from .conftest import tiny_model
+from ..conftest import ServerThread
+from .conftest import tiny_model, tiny_tokenizer
 from .yes_env import YesEnv
 
 if TYPE_CHECKING:
@@ -81,17 +83,34 @@ def assert_same_run(output: Path, expected: Path) -> None:
     assert got_optimizer == optimizer
 
 
-@pytest.fixture
-def whole(serve_env, tiny_folder, tmp_path) -> Path:
-    """The folder of a run of six steps that nothing disturbed."""
-    output = tmp_path / "whole"
-    train(config(serve_env(YesEnv()), model=tiny_folder, output=output))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The model that all runs begin with."""
+    made = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_model().save_pretrained(made)
+    tiny_tokenizer().save_pretrained(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    server = ServerThread(YesEnv(), None)
+    server.start()
+    train(config(server.url, model=folder, output=output))
+    server.stop()
     return output
 
 
-def test_the_reward_rises(serve_env, tiny_folder, tmp_path):
+@pytest.fixture
+def whole(undisturbed, tmp_path) -> Path:
+    """The folder of a run of six steps that nothing disturbed; a copy."""
+    return Path(shutil.copytree(undisturbed, tmp_path / "whole"))
+
+
+def test_the_reward_rises(serve_env, folder, tmp_path):
     output = tmp_path / "run"
-    result = train(config(serve_env(YesEnv()), model=tiny_folder, output=output, steps=25, max_refills=2))
+    result = train(config(serve_env(YesEnv()), model=folder, output=output, steps=25, max_refills=2))
     assert (result.step, result.interrupted, result.output) == (25, False, output)
     rewards = [line["reward"] for line in lines(output)]
     assert len(rewards) == 25
@@ -116,17 +135,17 @@ def test_the_sampler_has_the_weights_of_the_policy_at_every_step(whole):
     assert max(line["mismatch_max"] for line in lines(whole)) < 1e-4
 
 
-def test_a_resumed_run_is_the_run_that_was_never_stopped(whole, serve_env, tiny_folder, tmp_path):
+def test_a_resumed_run_is_the_run_that_was_never_stopped(whole, serve_env, folder, tmp_path):
     output = tmp_path / "halves"
-    assert train(config(serve_env(YesEnv()), model=tiny_folder, output=output, steps=3)).step == 3
+    assert train(config(serve_env(YesEnv()), model=folder, output=output, steps=3)).step == 3
     assert len(lines(output)) == 3
-    assert train(config(serve_env(YesEnv()), model=tiny_folder, output=output), resume=True).step == 6
+    assert train(config(serve_env(YesEnv()), model=folder, output=output), resume=True).step == 6
     assert_same_run(output, whole)
 
 
-def test_another_seed_is_another_run(whole, serve_env, tiny_folder, tmp_path):
+def test_another_seed_is_another_run(whole, serve_env, folder, tmp_path):
     output = tmp_path / "other"
-    train(config(serve_env(YesEnv()), model=tiny_folder, output=output, seed=4, steps=2))
+    train(config(serve_env(YesEnv()), model=folder, output=output, seed=4, steps=2))
     assert lines(output) != lines(whole)[:2]
 
 
@@ -149,11 +168,11 @@ class Gate:
     ids=["SIGKILL", "SIGINT"],
 )
 def test_a_run_that_was_stopped_in_the_middle_of_a_step_goes_on_exactly(
-    whole, serve_env, tiny_folder, tmp_path, by, code, kept
+    whole, serve_env, folder, tmp_path, by, code, kept
 ):
     gate = Gate(3 * STARTS + 5)
     url, output = serve_env(YesEnv(gate)), tmp_path / "stopped"
-    told = settings(url, model=tiny_folder, output=output)
+    told = settings(url, model=folder, output=output)
     toml = tmp_path / "run.toml"
     rest = [f"{key} = {json.dumps(value)}" for key, value in told.items() if key != "envs"]
     toml.write_text("\n".join([*rest, "[[env]]", f'url = "{url}"']))
@@ -218,10 +237,10 @@ def mortal() -> Iterator[Supervised]:
     server.stop()
 
 
-def test_a_run_outlives_the_death_of_its_environment(mortal, whole, tiny_folder, tmp_path, monkeypatch, caplog):
+def test_a_run_outlives_the_death_of_its_environment(mortal, whole, folder, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("envport_trainer.rollouts._RETRY_EVERY_S", 0.1)
     output = tmp_path / "run"
-    result = train(config(mortal.url, model=tiny_folder, output=output, steps=3, env_retries=0))
+    result = train(config(mortal.url, model=folder, output=output, steps=3, env_retries=0))
     assert mortal.died_by == signal.SIGKILL
     assert result.step == 3
     got = lines(output)
@@ -232,10 +251,10 @@ def test_a_run_outlives_the_death_of_its_environment(mortal, whole, tiny_folder,
     assert any("is away, trying again" in record.getMessage() for record in caplog.records)
 
 
-def test_environments_share_a_run_by_their_weights(serve_env, tiny_folder, tmp_path):
+def test_environments_share_a_run_by_their_weights(serve_env, folder, tmp_path):
     often, seldom = YesEnv(), YesEnv()
     output = tmp_path / "run"
-    told = settings(model=tiny_folder, output=output, steps=10, prompts_per_step=4, group_size=2)
+    told = settings(model=folder, output=output, steps=10, prompts_per_step=4, group_size=2)
     told["envs"] = [{"url": serve_env(often), "weight": 3.0}, {"url": serve_env(seldom), "weight": 1.0}]
     train(TrainConfig.model_validate(told))
     assert often.scored + seldom.scored == 10 * 4 * 2
@@ -245,30 +264,30 @@ def test_environments_share_a_run_by_their_weights(serve_env, tiny_folder, tmp_p
     assert saved["tasks_taken"] == {"0:train": often.scored // 2, "1:train": seldom.scored // 2}
 
 
-def test_a_folder_in_use_is_not_written_over(whole, serve_env, tiny_folder):
+def test_a_folder_in_use_is_not_written_over(whole, serve_env, folder):
     before = lines(whole)
     with pytest.raises(CheckpointError, match=r"already holds a run \(at step 6\); go on with it by --resume"):
-        train(config(serve_env(YesEnv()), model=tiny_folder, output=whole))
+        train(config(serve_env(YesEnv()), model=folder, output=whole))
     assert lines(whole) == before
 
 
-def test_a_run_is_not_resumed_under_other_settings(whole, serve_env, tiny_folder):
-    other = config(serve_env(YesEnv()), model=tiny_folder, output=whole, lr=2e-2, seed=9, steps=7)
+def test_a_run_is_not_resumed_under_other_settings(whole, serve_env, folder):
+    other = config(serve_env(YesEnv()), model=folder, output=whole, lr=2e-2, seed=9, steps=7)
     with pytest.raises(CheckpointError, match=r"other settings: lr was 0.01, is now 0.02; seed was 3, is now 9"):
         train(other, resume=True)
 
 
-def test_a_finished_run_has_nothing_to_resume(whole, serve_env, tiny_folder):
+def test_a_finished_run_has_nothing_to_resume(whole, serve_env, folder):
     before = lines(whole), state(whole)[1]
     env = YesEnv()
-    assert train(config(serve_env(env), model=tiny_folder, output=whole), resume=True).step == 6
+    assert train(config(serve_env(env), model=folder, output=whole), resume=True).step == 6
     assert (lines(whole), state(whole)[1]) == before
     assert env.scored == 0
 
 
-def test_evaluations_are_logged_and_do_not_change_the_run(whole, serve_env, tiny_folder, tmp_path):
+def test_evaluations_are_logged_and_do_not_change_the_run(whole, serve_env, folder, tmp_path):
     output = tmp_path / "run"
-    train(config(serve_env(YesEnv()), model=tiny_folder, output=output, eval_every=3, eval_tasks=4))
+    train(config(serve_env(YesEnv()), model=folder, output=output, eval_every=3, eval_tasks=4))
     got = lines(output)
     assert [line["step"] for line in got if "eval/reward" in line] == [3, 6]
     assert all(0.5 <= line["eval/reward"] <= 1.0 and "eval/rewards/yes" in line for line in (got[2], got[5]))
@@ -276,7 +295,7 @@ def test_evaluations_are_logged_and_do_not_change_the_run(whole, serve_env, tiny
     assert plain == lines(whole)
 
 
-def test_ctrl_c_does_not_wait_for_an_evaluation(whole, serve_env, tiny_folder, tmp_path):
+def test_ctrl_c_does_not_wait_for_an_evaluation(whole, serve_env, folder, tmp_path):
     hold = threading.Event()
 
     def interrupt(number: int) -> None:
@@ -287,16 +306,16 @@ def test_ctrl_c_does_not_wait_for_an_evaluation(whole, serve_env, tiny_folder, t
 
     output = tmp_path / "run"
     env = YesEnv(interrupt)
-    result = train(config(serve_env(env), model=tiny_folder, output=output, eval_every=2, eval_tasks=4))
+    result = train(config(serve_env(env), model=folder, output=output, eval_every=2, eval_tasks=4))
     assert (result.step, result.interrupted) == (2, True)
     assert env.scored == 2 * STARTS
     hold.set()
     assert lines(output) == lines(whole)[:2]
 
 
-def test_an_unknown_split_to_evaluate_on_is_told_before_the_first_step(serve_env, tiny_folder, tmp_path):
+def test_an_unknown_split_to_evaluate_on_is_told_before_the_first_step(serve_env, folder, tmp_path):
     env = YesEnv()
-    told = config(serve_env(env), model=tiny_folder, output=tmp_path / "run", eval_every=5, eval_split="dev")
+    told = config(serve_env(env), model=folder, output=tmp_path / "run", eval_every=5, eval_split="dev")
     with pytest.raises(UnknownTaskError, match="has no split 'dev'; it has: train, eval"):
         train(told)
     assert env.scored == 0
@@ -309,8 +328,8 @@ class FlatEnv(YesEnv):
         return 0.25
 
 
-def test_steps_of_equal_rewards_are_counted_and_move_no_weight(serve_env, tiny_folder, tmp_path):
-    train(config(serve_env(FlatEnv()), model=tiny_folder, output=tmp_path / "run", steps=2, max_refills=1))
+def test_steps_of_equal_rewards_are_counted_and_move_no_weight(serve_env, folder, tmp_path):
+    train(config(serve_env(FlatEnv()), model=folder, output=tmp_path / "run", steps=2, max_refills=1))
     got = lines(tmp_path / "run")
     assert [(line["reward"], line["groups"], line["groups_started"]) for line in got] == [(0.25, 0.0, 3.0)] * 2
     weights, _ = state(tmp_path / "run")
@@ -324,14 +343,14 @@ class BrokenEnv(YesEnv):
         raise RuntimeError("the database is down")
 
 
-def test_a_step_without_any_scored_rollout_ends_the_run_with_what_to_do(serve_env, tiny_folder, tmp_path):
-    told = config(serve_env(BrokenEnv()), model=tiny_folder, output=tmp_path / "run", env_retries=0)
+def test_a_step_without_any_scored_rollout_ends_the_run_with_what_to_do(serve_env, folder, tmp_path):
+    told = config(serve_env(BrokenEnv()), model=folder, output=tmp_path / "run", env_retries=0)
     with pytest.raises(TrainerError, match=r"step 1: all 8 rollouts were dropped .* then resume with --resume"):
         train(told)
 
 
-def test_a_prompt_over_max_tokens_ends_the_run_at_once(serve_env, tiny_folder, tmp_path):
-    told = config(serve_env(YesEnv()), model=tiny_folder, output=tmp_path / "run", max_tokens=5)
+def test_a_prompt_over_max_tokens_ends_the_run_at_once(serve_env, folder, tmp_path):
+    told = config(serve_env(YesEnv()), model=folder, output=tmp_path / "run", max_tokens=5)
     with pytest.raises(ConfigError, match="raise max_tokens"):
         train(told)
 
