@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from envport_trainer.errors import SamplerError
 from envport_trainer.samplers.transformers import TransformersSampler
 from envport_trainer.types import Sample, SampleRequest
 from torch.nn import functional
@@ -136,4 +137,33 @@ async def test_a_wave_does_not_wait_for_ever_for_a_busy_rollout(
     async with sampler.rollout():
         (sample,) = await asyncio.wait_for(wave(sampler, [REQUESTS[1]]), timeout=20)
     assert len(sample.token_ids) <= 7
+    sampler.close()
+
+
+async def test_whatever_breaks_a_wave_is_told_to_all_who_wait(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[Sample]:
+        raise KeyError("layer")
+
+    monkeypatch.setattr("envport_trainer.samplers.transformers.decode", broken)
+    sampler = TransformersSampler(model, STOP, "fp32")
+    with pytest.raises(SamplerError, match="sampling 2 requests failed: 'layer'"):
+        await asyncio.wait_for(wave(sampler, REQUESTS[:2]), timeout=20)
+    sampler.close()
+
+
+async def test_closing_ends_a_wave_at_its_next_token(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, frozenset(), "fp32")
+    work = asyncio.create_task(wave(sampler, [SampleRequest([5, 6], 100_000, seed=1)]))
+    await asyncio.sleep(0.2)
+    await asyncio.wait_for(asyncio.to_thread(sampler.close), timeout=20)
+    with pytest.raises(SamplerError, match="closed while it sampled"):
+        await work
+
+
+def test_rotary_frequencies_keep_their_precision(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "bf16")
+    assert {str(x.dtype) for x in sampler._model.buffers()} == {"torch.float32"}
+    assert {str(x.dtype) for x in sampler._model.parameters()} == {"torch.bfloat16"}
     sampler.close()

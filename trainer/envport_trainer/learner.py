@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from envport_trainer.advantages import group_advantages
+from envport_trainer.errors import TrainerError
 from envport_trainer.loss import policy_loss, safe_log_ratio
 from envport_trainer.packing import PackedBatch, Row, pack
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from envport_trainer.types import Trajectory
 
 
+MAX_MISMATCH = 0.2
+"""Mean |log pi - log mu| of the first update; bf16 on both sides gives 0.03 to 0.06, another temperature over 0.4."""
+MAX_SKIPPED = 3
+
+
 class Learner:
     """The policy with its optimizer. fp32 weights and AdamW; see `config.TrainConfig` for every number."""
 
@@ -30,6 +36,9 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
+
+        self.skipped = 0
+        """Updates left out in a row because their gradient was not finite."""
 
     def update(self, groups: Sequence[Sequence[Trajectory]], step: int) -> dict[str, float]:
         """Advantages, packed micro-batches, gradient, one optimizer step; gives what is worth logging.
@@ -52,13 +61,15 @@ class Learner:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr(step)
-        if bool(torch.isfinite(norm)):
+        finite = bool(torch.isfinite(norm))
+        self._count_skipped(finite)
+        if finite:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
         return seen.summary(total) | {
             "grad_norm": float(norm),
-            "update_skipped": float(not torch.isfinite(norm)),
+            "update_skipped": float(not finite),
             "lr": self._lr(step),
             "trained_tokens": float(total),
             "packed_tokens": float(sum(batch.input_ids.shape[1] for batch in batches)),
@@ -82,6 +93,14 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         seen.add(loss.detach(), logprob_N.detach(), batch, token.bound_N)
 
+    def _count_skipped(self, finite: bool) -> None:
+        """Raises TrainerError when a run has stopped learning for want of a finite gradient."""
+        self.skipped = 0 if finite else self.skipped + 1
+        if self.skipped == MAX_SKIPPED:
+            raise TrainerError(
+                f"the gradient was not finite in {MAX_SKIPPED} updates in a row; lower lr, or set precision to fp32"
+            )
+
     def _lr(self, step: int) -> float:
         return self.config.lr * min(1.0, (step + 1) / (self.config.warmup_steps + 1))
 
@@ -92,6 +111,20 @@ class Learner:
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over an optimizer's state."""
         self.optimizer.load_state_dict(state)
+
+
+def check_agreement(learned: dict[str, float]) -> None:
+    """To be called with what a run's first update measured: one with fresh weights on both sides.
+
+    Raises:
+        TrainerError: trainer and sampler give the same tokens other logprobs than rounding explains.
+    """
+    apart = learned["mismatch_mean"]
+    if not apart <= MAX_MISMATCH:
+        raise TrainerError(
+            f"trainer and sampler give the same tokens logprobs that are {apart:.2f} apart on average, and at most "
+            f"{MAX_MISMATCH} is rounding: the sampler runs other weights or another temperature"
+        )
 
 
 class _Seen:

@@ -38,7 +38,7 @@ class Policy:
     def under_plan(cls, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> Policy:
         """`model` itself, its attention changed to follow the plan of each batch."""
         use_planned_attention(model)
-        model.train()
+        model.eval()  # no dropout: the ratio compares with what the sampler computed without
         return cls(model, precision)
 
     def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
@@ -58,7 +58,11 @@ class Policy:
 def target_logprobs(
     hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, temperature: float, dtype: torch.dtype
 ) -> Tensor:
-    """fp32 log-softmax of `hidden @ head.T / temperature` at the targets, (N,). Matrix products run in `dtype`."""
+    """log-softmax of `hidden @ head.T / temperature` at the targets, (N,), logits and all in fp32.
+
+    The two matrix products of the gradient run in `dtype`. Logits rounded to bf16 made up half of the difference
+    between a bf16 and an fp32 forward pass (mean |d logprob| .022 against .012 on SmolLM2-135M's answers).
+    """
     out = _TargetLogprobs.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
         hidden_ND, head_VD, target_N, temperature, dtype
     )
@@ -71,11 +75,10 @@ class _TargetLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, head: Tensor, target: Tensor, temperature: float, dtype: torch.dtype
     ) -> Tensor:
-        low = head.to(dtype)
         logprob = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
         lse = torch.empty_like(logprob)
         for part in _chunks(hidden.shape[0]):
-            logits = functional.linear(hidden[part].to(dtype), low).float().div_(temperature)
+            logits = functional.linear(hidden[part].float(), head.float()).div_(temperature)
             lse[part] = logits.logsumexp(-1)
             logprob[part] = logits.gather(1, target[part, None])[:, 0] - lse[part]
         ctx.save_for_backward(hidden, head, target, lse)
@@ -91,7 +94,8 @@ class _TargetLogprobs(torch.autograd.Function):
         d_head = torch.zeros_like(head, dtype=torch.float32)
         for part in _chunks(hidden.shape[0]):
             h = hidden[part].to(ctx.dtype)
-            d_logits = functional.linear(h, low).float().div_(ctx.temperature).sub_(lse[part, None]).exp_()
+            d_logits = functional.linear(hidden[part].float(), head.float())
+            d_logits.div_(ctx.temperature).sub_(lse[part, None]).exp_()
             scale = grad[part, None] / ctx.temperature
             d_logits.mul_(-scale)
             d_logits.scatter_add_(1, target[part, None], scale)

@@ -32,7 +32,7 @@ from envport_trainer.curve import draw_curve
 from envport_trainer.errors import CheckpointError, TrainerError
 from envport_trainer.evaluation import evaluate, sampled
 from envport_trainer.evaluation_result import Estimate, estimate_columns
-from envport_trainer.learner import Learner
+from envport_trainer.learner import Learner, check_agreement
 from envport_trainer.metrics import FILE_NAME, MetricsLog
 from envport_trainer.models import LoadedModel, load_policy, save_model, stop_ids
 from envport_trainer.policy import Policy
@@ -100,6 +100,8 @@ class _Run:
         self.step = 0
         self.taken: list[int] | None = None
         self.saved_step: int | None = None
+        self.agreed = False
+        """Whether trainer and sampler were seen to agree in this process's first update."""
         if state is not None:
             self.step = self.saved_step = state.step
             self.learner.load_state(state.optimizer)
@@ -153,6 +155,9 @@ class _Run:
             )
         progress.activity("update")
         learned = self.learner.update(rollouts.groups, self.step) if rollouts.groups else {}
+        if learned and not self.agreed:
+            check_agreement(learned)
+            self.agreed = True
         self.sampler.update_weights(self.model)
         self.step += 1
         values = _measure(rollouts) | learned

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from envport_trainer.errors import SamplerError
 from envport_trainer.packing import common_root, pack_prompts
 from envport_trainer.policy import output_weight
 from envport_trainer.types import Sample, SampleRequest
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel
@@ -123,8 +125,14 @@ class _Row:
 
 
 @torch.inference_mode()
-def decode(model: PreTrainedModel, requests: Sequence[SampleRequest], stop_ids: frozenset[int]) -> list[Sample]:
-    """Sample every request to its stop token or its `max_new_tokens`; answers in the order of the requests."""
+def decode(
+    model: PreTrainedModel, requests: Sequence[SampleRequest], stop_ids: frozenset[int], closed: threading.Event
+) -> list[Sample]:
+    """Sample every request to its stop token or its `max_new_tokens`; answers in the order of the requests.
+
+    Raises:
+        SamplerError: `closed` was set in the meantime.
+    """
     groups: dict[tuple[int, ...], list[_Row]] = {}
     for place, request in enumerate(requests):
         uniforms = numpy.random.Generator(numpy.random.Philox(request.seed)).random(request.max_new_tokens)
@@ -134,7 +142,7 @@ def decode(model: PreTrainedModel, requests: Sequence[SampleRequest], stop_ids: 
         rows.sort(key=lambda row: (row.request.seed, row.place))
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].request.seed, item[0]))
     wave = _Wave(model, ordered, stop_ids)
-    wave.run()
+    wave.run(closed)
     rows_by_place = sorted((row for _, rows in ordered for row in rows), key=lambda row: row.place)
     return [row.sample for row in rows_by_place]
 
@@ -144,7 +152,7 @@ class _Wave:
         self, model: PreTrainedModel, groups: Sequence[tuple[tuple[int, ...], list[_Row]]], stop_ids: frozenset[int]
     ) -> None:
         self.model, self.stop_ids = model, stop_ids
-        self.head = output_weight(model)
+        self.head = output_weight(model).float()  # fp32 logits: rounding them is most of bf16's error
         self.device = model.device
         group = max(len(rows) for _, rows in groups)
         self.rows = [row for _, rows in groups for row in [*rows, *[None] * (group - len(rows))]]
@@ -182,9 +190,9 @@ class _Wave:
         ).last_hidden_state
         return out
 
-    def run(self) -> None:
-        while True:
-            ids = self._choose(functional.linear(self.hidden_B, self.head).float())
+    def run(self, closed: threading.Event) -> None:
+        while not closed.is_set():
+            ids = self._choose(functional.linear(self.hidden_B.float(), self.head))
             open_rows = [place for place, row in enumerate(self.rows) if row is not None and not row.done]
             if not open_rows:
                 return
@@ -193,6 +201,7 @@ class _Wave:
             hidden = self._hidden(ids[:, None], (self.positions_B + self.plan.step)[:, None], self.plan)
             self.hidden_B = hidden[:, 0]
             self.plan.step += 1
+        raise SamplerError("the sampler was closed while it sampled")
 
     def _keep(self, open_rows: list[int], ids: Tensor) -> Tensor:
         """Drop the finished rows; a wave ends with few, and each costs as much as an open one."""
