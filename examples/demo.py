@@ -23,6 +23,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ COMMAND_LIMIT_S = 3600.0
 
 
 def main() -> int:
-    """Run the demo; 0 when the gain is more than three standard errors."""
+    """Run the demo; 0 when the gain is more than three standard errors and no fewer answers are right in every field."""
     arguments = _arguments()
     out: Path = arguments.out
     if out.exists() and any(out.iterdir()) and not (out / "demo.log").exists():
@@ -157,6 +158,10 @@ def _report(shell: Shell, result: dict[str, Any], out: Path) -> int:
     if error is None or gain <= 3 * error:
         shell.line(f"  the gain, {gain:+.3f}, is not more than three standard errors ({error})")
         return 1
+    every = result["components"]["all_fields_right"]
+    if every["after"] < every["before"]:
+        shell.line("  the share of tasks with every field right fell, so the gain does not count")
+        return 1
     shell.line(f"  gain {gain:+.3f} ± {1.96 * error:.3f}, {gain / error:.1f} standard errors; see {out}/")
     return 0
 
@@ -208,14 +213,15 @@ class Shell:
         ) as process:
             assert process.stdout is not None
             lines = []
-            try:
-                for line in process.stdout:
-                    self.line(line.rstrip("\n"))
-                    lines.append(line)
-                code = process.wait(COMMAND_LIMIT_S)
-            except BaseException:
-                _stop(process)
-                raise
+            with _killed_after(COMMAND_LIMIT_S, process):
+                try:
+                    for line in process.stdout:
+                        self.line(line.rstrip("\n"))
+                        lines.append(line)
+                    code = process.wait()
+                except BaseException:
+                    _stop(process)
+                    raise
         if code:
             raise CommandFailedError(f"`envport {' '.join(command)}` ended with exit status {code}")
         return "".join(lines)
@@ -235,11 +241,12 @@ class Shell:
 
     def _hub_url(self, process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.line(line.rstrip("\n"))
-            if found := re.search(r"serving at (http://\S+)", line):
-                return found[1]
-        raise CommandFailedError("the hub did not start")
+        with _killed_after(HUB_READY_S, process):
+            for line in process.stdout:
+                self.line(line.rstrip("\n"))
+                if found := re.search(r"serving at (http://\S+)", line):
+                    return found[1]
+        raise CommandFailedError(f"the hub did not start within {HUB_READY_S:.0f} s")
 
     @contextmanager
     def environment(self, ref: str, runtime: str) -> Iterator[RunningEnv]:
@@ -278,10 +285,25 @@ class Shell:
         self.line(f"\x1b[32m$\x1b[0m envport {shown}")
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGINT)
+@contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[None]:
+    timer = threading.Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
     try:
-        process.wait(15)
+        yield
+    finally:
+        timer.cancel()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a child. After Ctrl-C on a terminal it has the signal already, and a second one would cut its ending short."""
+    try:
+        process.wait(0 if sys.exc_info()[0] is None else 2)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
 

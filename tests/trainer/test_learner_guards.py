@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-
 from envport_trainer.errors import TrainerError
 from envport_trainer.learner import MAX_SKIPPED, Learner, check_agreement
 
