@@ -41,7 +41,7 @@ COMMAND_LIMIT_S = 3600.0
 
 
 def main() -> int:
-    """Run the demo; 0 when the gain is more than three standard errors and no fewer answers are right in every field."""
+    """Run the demo; 0 when the gain is over three standard errors and no fewer answers are right in every field."""
     arguments = _arguments()
     out: Path = arguments.out
     if out.exists() and any(out.iterdir()) and not (out / "demo.log").exists():
@@ -297,7 +297,7 @@ def _killed_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[No
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End a child. After Ctrl-C on a terminal it has the signal already, and a second one would cut its ending short."""
+    """End a child. After Ctrl-C on a terminal it has the signal already; a second one would cut its ending short."""
     try:
         process.wait(0 if sys.exc_info()[0] is None else 2)
     except subprocess.TimeoutExpired:
