@@ -127,5 +127,5 @@ def _given_up(error: EnvportError, tries: int, failing_s: float) -> EnvportError
     if isinstance(error, TransportError):
         return TransportError(error.url, error.message + told)
     if isinstance(error, WireError):
-        return type(error)(error.message + told, details=error.details)
+        return error.afresh(error.message + told)
     return error

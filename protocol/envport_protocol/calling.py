@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.errors import EnvDefinitionError, EnvFailedError, EnvportError
+from envport_protocol.errors import EnvDefinitionError, EnvFailedError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping
@@ -26,12 +26,17 @@ thread_pool: ContextVar[Executor | None] = ContextVar("envport_thread_pool", def
 class NamedCall:
     """A method whose signature was read once, to be called with those of the available values that it asks for.
 
+    Errors of the types in `passing` come through as they are, over those that `env_boundary` always lets pass.
+
     Raises:
         EnvDefinitionError: it asks for a value, without a default, that is not among `known`.
     """
 
-    def __init__(self, function: Callable[..., Any], known: Collection[str]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], known: Collection[str], passing: tuple[type[Exception], ...] = ()
+    ) -> None:
         self.function = function
+        self._passing = passing
         self.what: str = getattr(function, "__qualname__", type(function).__qualname__)
         parameters = inspect.signature(function).parameters.values()
         self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
@@ -61,7 +66,7 @@ class NamedCall:
             kwargs = {name: value for name, value in available.items() if name not in self._positional}
         else:
             kwargs = {name: available[name] for name in self._named if name in available}
-        with env_boundary(self.what):
+        with env_boundary(self.what, *self._passing):
             return await invoke(partial(self.function, *args, **kwargs) if args else self.function, kwargs)
 
 
@@ -87,14 +92,17 @@ def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, A
 
 
 @contextmanager
-def env_boundary(what: str) -> Generator[None]:
-    """Whatever the author's code raises becomes EnvFailedError; this project's own errors pass as they are.
+def env_boundary(what: str, *passing: type[Exception]) -> Generator[None]:
+    """Whatever the author's code raises becomes EnvFailedError, but for what an author may raise, and `passing`.
 
-    The text of a stranger's exception may hold the ground truth, so the wire gets its type only, the log all of it.
+    So no error of this project that the author's code ran into, perhaps as a client of another environment, is taken
+    for the server's own. The text of a stranger's exception may hold the ground truth, so the wire gets its type only,
+    the log all of it.
     """
+    passes: tuple[type[Exception], ...] = (ToolError, EnvDefinitionError, EnvFailedError, *passing)
     try:
         yield
-    except EnvportError:
+    except passes:
         raise
     except (Exception, SystemExit) as error:
         log.exception("%s failed", what)

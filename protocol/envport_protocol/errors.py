@@ -27,7 +27,7 @@ A message says what was seen, what was expected and what to do.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Self
 
 from envport_protocol.messages import ErrorBody, ErrorDetail, Outcome
 
@@ -55,14 +55,27 @@ class ServeError(EnvportError):
 class WireError(EnvportError):
     """A failure with a place in the protocol. Subclasses fix `status`, `code` and `outcome`."""
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "error"
-    outcome: ClassVar[Outcome] = Outcome.INFRA_ERROR
+    status: int = 500
+    code: str = "error"
+    outcome: Outcome = Outcome.INFRA_ERROR
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.details = details or {}
+
+    def afresh(self, message: str | None = None) -> Self:
+        """The same error, never raised, with another message if one is given.
+
+        A raised one keeps the frames it went through, and the author's objects in them. A subclass may be made by
+        other arguments than this class, so its constructor is not called.
+        """
+        copy = type(self).__new__(type(self))
+        copy.message = getattr(self, "message", str(self)) if message is None else message
+        copy.args = (copy.message,)
+        copy.details = getattr(self, "details", {})
+        copy.status, copy.code, copy.outcome = self.status, self.code, self.outcome
+        return copy
 
     def to_body(self) -> ErrorBody:
         """The one error body. A failed call is never something to learn from, so `trainable` is false."""
@@ -173,10 +186,14 @@ _BY_CODE: dict[str, type[WireError]] = {cls.code: cls for cls in WireError.__sub
 
 
 def error_from_body(status: int, body: ErrorBody) -> WireError:
-    """The exception that a server raised, from its answer. An unknown code becomes a plain `WireError`."""
+    """The exception that a server raised, from its answer. An unknown code becomes a plain `WireError`.
+
+    That one has the body's outcome and code, and the answer's status.
+    """
     cls = _BY_CODE.get(body.error.code)
     if cls is None:
         error = WireError(f"{body.error.message} (HTTP {status}, code {body.error.code!r})")
+        error.status, error.code, error.outcome = status, body.error.code, body.error.outcome
     else:
         error = cls(body.error.message)
     error.details = body.error.details

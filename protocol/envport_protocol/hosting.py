@@ -19,6 +19,7 @@ from envport_protocol.errors import (
     EnvFailedError,
     InvalidRequestError,
     ToolError,
+    UnknownTaskError,
 )
 from envport_protocol.messages import (
     EndRolloutAnswer,
@@ -68,6 +69,8 @@ class RolloutState:
     """Those it began with."""
     truth_is_ours: bool = False
     """The task is the environment's own, so no trainer may bring another ground truth."""
+    is_begun: bool = False
+    """The author's code was told of the rollout, so it must be told of its end."""
 
 
 class Host:
@@ -149,7 +152,7 @@ class Host:
         """The body of `GET /v1/tasks`."""
         try:
             async with asyncio.timeout(self.config.call_timeout_s):
-                with _blame_env("tasks"):
+                with _blame_env("tasks", UnknownTaskError):
                     tasks, total = await self._tasks.page(request.split, request.offset, request.limit)
         except TimeoutError:  # the environment's own would have become EnvFailedError
             raise CallTimeoutError(
@@ -166,8 +169,10 @@ class Host:
         """The body of `POST /v1/start_rollout`."""
 
         async def work(state: RolloutState) -> bytes:
+            with _blame_env("start_rollout", UnknownTaskError):
+                task = await self._task(request)
             with _blame_env("start_rollout"):
-                return await self._start(state, request)
+                return await self._start(state, task, is_ours=request.messages is None)
 
         return await self._store.start(
             request.rollout_id,
@@ -179,7 +184,7 @@ class Host:
 
     async def list_tools(self, request: ListToolsRequest) -> bytes:
         """The body of `POST /v1/list_tools`."""
-        tools = self._tools if request.rollout_id is None else self._store.state(request.rollout_id).tools
+        tools = self._tools if request.rollout_id is None else (await self._store.state(request.rollout_id)).tools
         return _encode(ListToolsAnswer(tools=tools.specs))
 
     async def run_tool(self, request: RunToolRequest) -> bytes:
@@ -202,6 +207,11 @@ class Host:
         """The body of `POST /v1/compute_reward`."""
 
         async def work(state: RolloutState) -> bytes:
+            if request.ground_truth is not None and state.truth_is_ours:
+                raise InvalidRequestError(
+                    "ground_truth was sent for one of the environment's own tasks, whose answer the server knows; "
+                    "leave it out"
+                )
             with _blame_env("compute_reward"):
                 return await self._score(state, request)
 
@@ -231,11 +241,11 @@ class Host:
         await self._store.close()
         self._pool.shutdown()
 
-    async def _start(self, state: RolloutState, request: StartRolloutRequest) -> bytes:
-        task = await self._task(request)
+    async def _start(self, state: RolloutState, task: EnvTask, *, is_ours: bool) -> bytes:
         state.task = task
-        state.truth_is_ours = request.messages is None
+        state.truth_is_ours = is_ours
         state.messages = self._first_messages(task)
+        state.is_begun = True
         if overrides(self._env, "init_rollout"):
             await invoke(self._env.init_rollout, {**task.init_args, "rollout_id": state.rollout_id})
         if self._begin is not None:
@@ -272,11 +282,6 @@ class Host:
     async def _score(self, state: RolloutState, request: ComputeRewardRequest) -> bytes:
         inputs = self._inputs(state)
         if request.ground_truth is not None:
-            if state.truth_is_ours:
-                raise InvalidRequestError(
-                    "ground_truth was sent for one of the environment's own tasks, whose answer the server knows; "
-                    "leave it out"
-                )
             inputs["ground_truth"] = request.ground_truth
             inputs["task"] = EnvTask(messages=inputs["task"].messages, ground_truth=request.ground_truth)
         inputs["completion"] = completion_text(request.completion)
@@ -297,6 +302,8 @@ class Host:
         }
 
     async def _free_rollout(self, state: RolloutState) -> None:
+        if not state.is_begun:
+            return
         with _blame_env("end_rollout"):
             for free in self._free:
                 await free({"rollout_id": state.rollout_id})
@@ -329,10 +336,10 @@ class Host:
 
 
 @contextmanager
-def _blame_env(what: str) -> Generator[None]:
-    """While a rollout runs, whatever is not the client's or the server's failure is the environment's."""
+def _blame_env(what: str, *passing: type[Exception]) -> Generator[None]:
+    """While a rollout runs, whatever is raised is the environment's failure, but for the types in `passing`."""
     try:
-        with env_boundary(what):
+        with env_boundary(what, *passing):
             yield
     except ToolError as error:
         raise EnvFailedError(f"{what} raised ToolError, which only a tool may") from error

@@ -9,6 +9,7 @@ An ended rollout frees its state and its answers; its id stays spent, as one of 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -23,10 +24,12 @@ from envport_protocol.errors import (
     UnknownRolloutError,
     WireError,
 )
-from envport_protocol.stored_call import StoredCall, afresh, outcome_of, too_late
+from envport_protocol.stored_call import StoredCall, outcome_of, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+log = logging.getLogger("envport.protocol")
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -69,7 +72,7 @@ class _Tombstone:
 
 
 class RolloutStore(Generic[S]):
-    """All rollouts of one server. `free` is called with the state of each rollout that ended or expired."""
+    """All rollouts of one server. `free` is called with the state of each that ended, expired or failed to start."""
 
     def __init__(
         self,
@@ -83,6 +86,8 @@ class RolloutStore(Generic[S]):
         self._live: dict[str, _Rollout[S]] = {}
         self._ended: OrderedDict[str, _Tombstone] = OrderedDict()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._freeing: dict[str, asyncio.Task[None]] = {}
+        """The freeing of starts that failed, by rollout id."""
 
     def __len__(self) -> int:
         """How many rollouts are held now."""
@@ -109,6 +114,7 @@ class RolloutStore(Generic[S]):
         gone = self._ended.get(rollout_id)
         if gone is not None:
             raise self._start_again(rollout_id, fingerprint, gone)
+        await self._freed(rollout_id)
         rollout = self._live.get(rollout_id)
         if rollout is None:
             if len(self._live) >= self._limits.max_rollouts:
@@ -120,7 +126,7 @@ class RolloutStore(Generic[S]):
             self._live[rollout_id] = rollout
             rollout.start = self._launch(rollout, fingerprint, work, timeout_s, "start_rollout")
             if rollout.start.waiting is not None:
-                rollout.start.waiting.add_done_callback(partial(self._start_done, rollout_id, fingerprint))
+                rollout.start.waiting.add_done_callback(partial(self._start_done, rollout_id, rollout.start))
         call = rollout.start
         if call is None or call.fingerprint != fingerprint:
             raise IdConflictError(
@@ -144,11 +150,7 @@ class RolloutStore(Generic[S]):
             InvalidRequestError: more calls than one rollout may make.
             WireError: what `work` raised, or CallTimeoutError.
         """
-        rollout = self._find(rollout_id)
-        if rollout.start is not None and rollout.start.outcome is None:
-            await rollout.start.answer()
-            rollout = self._find(rollout_id)
-        rollout.used_at = self._clock()
+        rollout = await self._started(rollout_id)
         call = rollout.calls.get(call_id)
         if call is None:
             if len(rollout.calls) >= self._limits.max_calls:
@@ -162,13 +164,14 @@ class RolloutStore(Generic[S]):
             )
         return await call.answer()
 
-    def state(self, rollout_id: str) -> S:
-        """The state of a rollout that is held.
+    async def state(self, rollout_id: str) -> S:
+        """The state of a rollout that is held, once its start is over.
 
         Raises:
             UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
+            WireError: its start failed.
         """
-        return self._find(rollout_id).state
+        return (await self._started(rollout_id)).state
 
     async def end(self, rollout_id: str, reason: str = "ended") -> None:
         """Stops the calls of a rollout and frees it. Again: the same outcome.
@@ -177,6 +180,7 @@ class RolloutStore(Generic[S]):
             UnknownRolloutError: it was never started here.
             WireError: what the author's code for it raised; the rollout is freed all the same.
         """
+        await self._freed(rollout_id)
         gone = self._ended.get(rollout_id)
         if gone is None:
             rollout = self._live.get(rollout_id)
@@ -189,7 +193,7 @@ class RolloutStore(Generic[S]):
         else:
             error = gone.end_error
         if error is not None:
-            raise afresh(error)
+            raise error.afresh()
 
     async def expire_idle(self) -> int:
         """Ends the rollouts that nothing was asked of for the idle timeout; how many these were."""
@@ -205,9 +209,11 @@ class RolloutStore(Generic[S]):
         return len(idle)
 
     async def close(self) -> None:
-        """Ends every rollout."""
+        """Ends every rollout, and waits until those whose start failed are freed."""
         await asyncio.gather(
-            *(self.end(rollout_id, "closed") for rollout_id in list(self._live)), return_exceptions=True
+            *(self.end(rollout_id, "closed") for rollout_id in list(self._live)),
+            *self._freeing.values(),
+            return_exceptions=True,
         )
 
     def _find(self, rollout_id: str) -> _Rollout[S]:
@@ -217,6 +223,14 @@ class RolloutStore(Generic[S]):
             raise _unknown(rollout_id) if gone is None else _ended(rollout_id, gone.reason)
         if rollout.end is not None:
             raise _ended(rollout_id, "ended")
+        return rollout
+
+    async def _started(self, rollout_id: str) -> _Rollout[S]:
+        rollout = self._find(rollout_id)
+        if rollout.start is not None and rollout.start.outcome is None:
+            await rollout.start.answer()
+            rollout = self._find(rollout_id)
+        rollout.used_at = self._clock()
         return rollout
 
     def _launch(
@@ -229,34 +243,55 @@ class RolloutStore(Generic[S]):
     ) -> StoredCall:
         loop = asyncio.get_running_loop()
         task = loop.create_task(work(rollout.state))
-        call = StoredCall(fingerprint, waiting=loop.create_future(), task=task)
+        waiting: asyncio.Future[bytes | WireError] = loop.create_future()
+        call = StoredCall(fingerprint, waiting=waiting, task=task)
         rollout.running += 1
         rollout.used_at = self._clock()
+
+        def settled(_: asyncio.Future[bytes | WireError]) -> None:
+            # Not when the task ends: one that does not heed its cancellation would keep the rollout for ever.
+            rollout.running -= 1
+            rollout.used_at = self._clock()
 
         def expire() -> None:
             call.settle(too_late(what, timeout_s))
             task.cancel()
 
+        waiting.add_done_callback(settled)
         timer = loop.call_later(timeout_s, expire)
 
         def finish(done: asyncio.Task[bytes]) -> None:
-            timer.cancel()
-            rollout.running -= 1
-            rollout.used_at = self._clock()
             call.settle(outcome_of(done, what))
             call.task = None
+            timer.cancel()
 
         task.add_done_callback(finish)
         self._keep(task)
         return call
 
-    def _start_done(self, rollout_id: str, fingerprint: bytes, outcome: asyncio.Future[bytes | WireError]) -> None:
+    def _start_done(self, rollout_id: str, start: StoredCall, outcome: asyncio.Future[bytes | WireError]) -> None:
         error = outcome.result()
         rollout = self._live.get(rollout_id)
         if isinstance(error, WireError) and rollout is not None and rollout.end is None:
             del self._live[rollout_id]
             if error.status >= 500:
-                self._bury(rollout_id, _Tombstone("could not be started", fingerprint, error))
+                self._bury(rollout_id, _Tombstone("could not be started", start.fingerprint, error))
+            stopping = [start.task] if start.task is not None else []
+            freeing = asyncio.create_task(self._free_failed(rollout_id, rollout.state, stopping))
+            self._freeing[rollout_id] = freeing
+
+    async def _free_failed(self, rollout_id: str, state: S, stopping: list[asyncio.Task[bytes]]) -> None:
+        try:
+            error = await self._let_go(state, stopping)
+            if error is not None:
+                log.error("the rollout %r, which could not be started, was not freed: %s", rollout_id, error)
+        finally:
+            del self._freeing[rollout_id]
+
+    async def _freed(self, rollout_id: str) -> None:
+        freeing = self._freeing.get(rollout_id)
+        if freeing is not None:
+            await asyncio.wait([freeing], timeout=_STOP_TIMEOUT_S + self._limits.end_timeout_s)
 
     def _start_again(self, rollout_id: str, fingerprint: bytes, gone: _Tombstone) -> WireError:
         if gone.start_error is None:
@@ -265,7 +300,7 @@ class RolloutStore(Generic[S]):
             return IdConflictError(
                 f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
             )
-        return afresh(gone.start_error)
+        return gone.start_error.afresh()
 
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
@@ -276,9 +311,16 @@ class RolloutStore(Generic[S]):
                 call.settle(_ended(rollout_id, reason))
                 call.task.cancel()
                 stopped.append(call.task)
-        if stopped:
-            await asyncio.wait(stopped, timeout=_STOP_TIMEOUT_S)
-        freeing = asyncio.create_task(self._free(rollout.state))
+        error = await self._let_go(rollout.state, stopped)
+        del self._live[rollout_id]
+        self._bury(rollout_id, _Tombstone(reason, end_error=error))
+        ended.set_result(error)
+
+    async def _let_go(self, state: S, stopping: list[asyncio.Task[bytes]]) -> WireError | None:
+        """Frees a state after the calls that were stopped for it; the error where that failed or took too long."""
+        if stopping:
+            await asyncio.wait(stopping, timeout=_STOP_TIMEOUT_S)
+        freeing = asyncio.create_task(self._free(state))
         self._keep(freeing)
         await asyncio.wait([freeing], timeout=self._limits.end_timeout_s)
         if freeing.done():
@@ -286,10 +328,7 @@ class RolloutStore(Generic[S]):
         else:
             freeing.cancel()
             outcome = too_late("end_rollout", self._limits.end_timeout_s)
-        error = outcome if isinstance(outcome, WireError) else None
-        del self._live[rollout_id]
-        self._bury(rollout_id, _Tombstone(reason, end_error=error))
-        ended.set_result(error)
+        return outcome if isinstance(outcome, WireError) else None
 
     def _bury(self, rollout_id: str, tombstone: _Tombstone) -> None:
         self._ended[rollout_id] = tombstone

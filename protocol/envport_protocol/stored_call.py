@@ -45,7 +45,7 @@ class StoredCall:
             outcome = await asyncio.shield(self.waiting)
         if isinstance(outcome, bytes):
             return outcome
-        raise InfraError("the call has no outcome") if outcome is None else afresh(outcome)
+        raise InfraError("the call has no outcome") if outcome is None else outcome.afresh()
 
 
 def outcome_of(done: asyncio.Task[T], what: str) -> T | WireError:
@@ -56,7 +56,7 @@ def outcome_of(done: asyncio.Task[T], what: str) -> T | WireError:
     if error is None:
         return done.result()
     if isinstance(error, WireError):
-        return afresh(error)
+        return error.afresh()
     log.error("%s failed in the server", what, exc_info=error)
     return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
 
@@ -64,8 +64,3 @@ def outcome_of(done: asyncio.Task[T], what: str) -> T | WireError:
 def too_late(what: str, timeout_s: float) -> CallTimeoutError:
     """The error of a deadline that passed."""
     return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
-
-
-def afresh(error: WireError) -> WireError:
-    """The same error, never raised. A raised one keeps the frames it went through, and the author's objects in them."""
-    return type(error)(error.message, details=error.details)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from envport_protocol.calling import NamedCall, env_boundary, invoke
@@ -23,8 +24,8 @@ class TaskBook:
     def __init__(self, env: BaseEnv) -> None:
         self._env = env
         self._rows: dict[str, Sequence[Any]] = {}
-        self._index_of: dict[str, dict[str, int]] = {}
-        self._indexing = asyncio.Lock()
+        self._indexing: dict[str, asyncio.Task[dict[str, int]]] = {}
+        """The index of ids of each split that was asked for, perhaps still being made."""
 
     async def open(self) -> None:
         """Asks the environment for all its splits.
@@ -34,7 +35,7 @@ class TaskBook:
         """
         if not overrides(self._env, "tasks"):
             return
-        tasks = NamedCall(self._env.tasks, {"split"})
+        tasks = NamedCall(self._env.tasks, {"split"}, (UnknownTaskError,))
         for name in await self._names():
             try:
                 rows = await tasks({"split": name})
@@ -104,17 +105,23 @@ class TaskBook:
         return rows
 
     def _read(self, split: str, index: int) -> EnvTask:
-        with env_boundary(f"reading task {index} of {split!r}"):
+        with env_boundary(f"reading task {index} of {split!r}", UnknownTaskError):
             row = self._rows[split][index]
             if not isinstance(row, EnvTask):
                 row = self._env.dataset_preprocess(row)
             return as_env_task(row, f"{split}-{index}")
 
     async def _ids(self, split: str) -> dict[str, int]:
-        async with self._indexing:
-            if split not in self._index_of:
-                self._index_of[split] = await invoke(self._read_ids, {"split": split})
-        return self._index_of[split]
+        # One reading for all who ask; it goes on when one of them gives up, so that a later one finds it done.
+        indexing = self._indexing.get(split)
+        if indexing is None:
+            indexing = self._indexing[split] = asyncio.create_task(invoke(self._read_ids, {"split": split}))
+            indexing.add_done_callback(partial(self._indexed, split))
+        return await asyncio.shield(indexing)
+
+    def _indexed(self, split: str, indexing: asyncio.Task[dict[str, int]]) -> None:
+        if indexing.cancelled() or indexing.exception() is not None:
+            del self._indexing[split]
 
     def _read_ids(self, split: str) -> dict[str, int]:
         ids: dict[str, int] = {}

@@ -7,6 +7,8 @@ import threading
 
 import httpx
 from envport_protocol import BaseEnv
+from envport_protocol.config import ServeConfig
+from envport_protocol.errors import InvalidRequestError, UnknownRolloutError, UnknownTaskError
 
 
 class Counting(BaseEnv):
@@ -139,3 +141,88 @@ def test_an_id_with_other_arguments_is_409_and_after_the_end_410(api):
     assert [(answer.status_code, answer.json()["error"]["code"]) for answer in gone] == [(410, "rollout_ended")] * 4
     assert {answer.json()["error"]["outcome"] for answer in gone} == {"lost"}
     assert (env.tools, env.rewards_given) == (1, 1)
+
+
+def error_of(answer):
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], error["outcome"]
+
+
+def test_a_servers_error_from_the_authors_code_is_the_environments_failure(api):
+    class Client(Counting):
+        """Its code is itself a client of another environment."""
+
+        def run_tool(self, rollout_id, tool_name, **args):
+            super().run_tool(rollout_id, tool_name, x=0)
+            raise UnknownRolloutError("the other server lost it")
+
+        def compute_reward(self, completion):
+            raise InvalidRequestError("the other server did not like that")
+
+    env = Client()
+    server = api(env)
+    server.start()
+    tools = [server.run_tool("add", x=1) for _ in range(2)]
+    assert [error_of(answer) for answer in tools] == [(500, "env_error", "env_error")] * 2
+    assert "raised UnknownRolloutError" in tools[0].json()["error"]["message"]
+    assert error_of(server.score("done")) == (500, "env_error", "env_error")
+    assert env.tools == 1
+
+
+def test_a_start_that_raises_a_servers_error_is_stored_freed_and_not_run_again(api):
+    class Client(Counting):
+        def start_rollout(self, rollout_id):
+            super().start_rollout(rollout_id)
+            raise UnknownTaskError("the other server has no such task")
+
+    env = Client()
+    server = api(env)
+    assert [error_of(server.start()) for _ in range(3)] == [(500, "env_error", "env_error")] * 3
+    server.end()
+    assert (env.starts, env.ends) == (1, 1)
+
+
+def test_a_start_past_its_deadline_is_freed(api):
+    class Slow(Counting):
+        async def start_rollout(self, rollout_id):
+            self.starts += 1
+            await asyncio.sleep(30)
+
+    env = Slow()
+    server = api(env, ServeConfig(call_timeout_s=0.05))
+    assert [error_of(server.start()) for _ in range(2)] == [(504, "timeout", "timeout")] * 2
+    server.end()
+    assert (env.starts, env.ends) == (1, 1)
+
+
+def test_an_environment_that_never_heard_of_a_rollout_is_not_told_of_its_end(api):
+    env = Counting()
+    server = api(env)
+    assert error_of(server.start(task_id="nix"))[:2] == (404, "unknown_task")
+    assert server.start().status_code == 200
+    assert (env.starts, env.ends) == (1, 0)
+
+
+async def test_the_tools_of_a_rollout_wait_for_its_start(api):
+    class PerRollout(Counting):
+        def list_tools(self, rollout_id):
+            self.gate.wait(10)
+            return [{"name": "add", "parameters": {"x": "int"}}]
+
+        def start_rollout(self, rollout_id):
+            super().start_rollout(rollout_id)
+
+    env = PerRollout()
+    server = api(env)
+    server.get("/v1/manifest")
+    env.gate.clear()
+    start = {"rollout_id": "r1", "messages": [{"role": "user", "content": "?"}]}
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        started = asyncio.create_task(http.post("/v1/start_rollout", json=start))
+        while env.starts == 0:
+            await asyncio.sleep(0.01)
+        listed = asyncio.create_task(http.post("/v1/list_tools", json={"rollout_id": "r1"}))
+        await asyncio.wait([listed], timeout=0.2)
+        env.gate.set()
+        assert [tool["name"] for tool in (await listed).json()["tools"]] == ["add"]
+        assert (await started).status_code == 200

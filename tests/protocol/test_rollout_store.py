@@ -17,6 +17,7 @@ from envport_protocol.errors import (
     RolloutEndedError,
     UnknownRolloutError,
     UnknownTaskError,
+    WireError,
 )
 from envport_protocol.rollouts import RolloutStore, StoreLimits
 
@@ -72,7 +73,7 @@ async def test_concurrent_duplicates_join_and_finished_ones_get_the_stored_answe
     gate.set()
     assert await asyncio.gather(*calls) == [b"ran 1"] * 5
     assert await store.call("r", "c", b"x", work, 5) == b"ran 1"
-    assert store.state("r").runs == 1
+    assert (await store.state("r")).runs == 1
 
 
 async def test_work_goes_on_when_the_one_who_asked_goes_away():
@@ -92,7 +93,7 @@ async def test_work_goes_on_when_the_one_who_asked_goes_away():
         await asked
     gate.set()
     assert await store.call("r", "c", b"x", work, 5) == b"done"
-    assert store.state("r").runs == 1
+    assert (await store.state("r")).runs == 1
 
 
 async def test_a_stored_error_is_answered_again_without_a_second_run():
@@ -231,7 +232,7 @@ async def test_an_ended_rollout_lets_go_of_state_and_answers():
 
 
 async def test_a_remembered_error_does_not_hold_what_it_came_from():
-    store, _ = make_store()
+    store, freed = make_store()
     state = State()
     gone = weakref.ref(state)
 
@@ -240,6 +241,8 @@ async def test_a_remembered_error_does_not_hold_what_it_came_from():
 
     with pytest.raises(EnvFailedError):
         await store.start("r", b"f", lambda kept=state: kept, work, 5)
+    await store.close()
+    freed.clear()
     del state
     gc.collect()
     assert gone() is None
@@ -371,3 +374,110 @@ async def test_close_ends_everything():
     await store.close()
     assert freed == states
     assert len(store) == 0
+
+
+async def test_a_start_that_failed_or_came_too_late_is_freed():
+    store, freed = make_store(StoreLimits(max_rollouts=1))
+    states = [State(), State(), State()]
+
+    async def hang(_):
+        await asyncio.Event().wait()
+        return b""
+
+    async def broken(_):
+        raise EnvFailedError("half begun")
+
+    async def wrong(_):
+        raise UnknownTaskError("no such task")
+
+    for rollout_id, state, work, timeout_s in zip("abc", states, (hang, broken, wrong), (0.01, 5, 5), strict=True):
+        with pytest.raises(WireError):
+            await store.start(rollout_id, b"f", lambda kept=state: kept, work, timeout_s)
+    await store.close()
+    assert freed == states
+
+
+async def test_a_start_that_came_too_late_is_freed_after_its_work_has_ended():
+    order = []
+
+    async def free(_):
+        order.append("freed")
+
+    async def slow_to_stop(_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            order.append("stopped")
+        return b""
+
+    store: RolloutStore[State] = RolloutStore(free)
+    with pytest.raises(CallTimeoutError):
+        await store.start("r", b"f", State, slow_to_stop, 0.01)
+    await store.end("r")
+    assert order == ["stopped", "freed"]
+
+
+async def test_an_error_of_another_constructor_is_stored_like_any():
+    class Upstream(EnvFailedError):
+        def __init__(self, host, port):
+            super().__init__(f"no {host}:{port}", details={"port": port})
+
+    store, _ = make_store()
+    state = await started(store)
+
+    async def work(state):
+        state.runs += 1
+        raise Upstream("db", 5432)
+
+    for _ in range(2):
+        async with asyncio.timeout(2):
+            with pytest.raises(Upstream, match="no db:5432") as caught:
+                await store.call("r", "c", b"x", work, 60)
+        assert caught.value.details == {"port": 5432}
+    assert state.runs == 1
+
+
+async def test_a_late_call_that_does_not_stop_does_not_keep_its_rollout_from_expiring():
+    clock = Clock()
+    store, freed = make_store(StoreLimits(idle_timeout_s=10), clock)
+    state = await started(store)
+    release = asyncio.Event()
+
+    async def stubborn(_):
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                release.set() if clock.now else None
+        return b"late"
+
+    with pytest.raises(CallTimeoutError):
+        await store.call("r", "c", b"x", stubborn, 0.01)
+    clock.now = 11
+    assert await store.expire_idle() == 1
+    assert freed == [state]
+
+
+async def test_the_state_waits_for_a_start_under_way_and_counts_as_use():
+    clock = Clock()
+    store, _ = make_store(StoreLimits(idle_timeout_s=10), clock)
+    gate = asyncio.Event()
+
+    async def slow(state):
+        await gate.wait()
+        state.runs = 7
+        return b""
+
+    start = asyncio.create_task(store.start("r", b"f", State, slow, 5))
+    await asyncio.sleep(0)
+    asked = asyncio.create_task(store.state("r"))
+    await asyncio.sleep(0)
+    gate.set()
+    await start
+    assert (await asked).runs == 7
+    clock.now = 6
+    await store.state("r")
+    clock.now = 11
+    assert await store.expire_idle() == 0

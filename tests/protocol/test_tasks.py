@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 from envport_protocol import BaseEnv, EnvTask, ToolError, UnknownTaskError, reward, tool
+from envport_protocol.config import ServeConfig
 
 
 class Capitals(BaseEnv):
@@ -188,3 +191,41 @@ def test_start_rollout_may_replace_the_messages_and_tools_may_depend_on_the_roll
     assert [spec["name"] for spec in server.post("list_tools", rollout_id="r2").json()["tools"]] == ["only-r2"]
     assert server.run_tool("only-r1").json()["content"][0]["text"] == '{"tool": "only-r1"}'
     assert server.run_tool("only-r2", "c2").json()["outcome"] == "tool_error"
+
+
+def test_an_index_of_ids_that_takes_longer_than_the_deadline_is_made_once(api):
+    class SlowRows:
+        """Three rows, the first of which waits for the gate; counts how often each is read."""
+
+        def __init__(self):
+            self.gate = threading.Event()
+            self.reads = [0, 0, 0]
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            self.reads[index] += 1
+            if index == 0:
+                self.gate.wait(10)
+            return EnvTask(f"id-{index}", prompt="?")
+
+    class Slow(BaseEnv):
+        rows = SlowRows()
+
+        def splits(self):
+            return ["train"]
+
+        def tasks(self, split):
+            return self.rows
+
+    server = api(Slow(), ServeConfig(call_timeout_s=0.05))
+    late = [server.start(f"late-{n}", task_id="id-1") for n in range(2)]
+    assert [answer.status_code for answer in late] == [504, 504]
+    Slow.rows.gate.set()
+    for n in range(200):
+        found = server.start(f"r{n}", task_id="id-2")
+        if found.status_code == 200:
+            break
+    assert found.json()["task_id"] == "id-2"
+    assert Slow.rows.reads[:2] == [1, 1]
