@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import envport
 import pytest
-from envport import NotReadyError, Rollout, TransportError
+from envport import NotReadyError, ProtocolError, Rollout, TransportError
 from envport.client import EnvClient
 from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
-from envport_protocol.errors import OverloadedError, UnknownTaskError
+from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError, UnknownTaskError
 from envport_protocol.messages import Manifest, Split
-from envport_trainer.errors import ConfigError, RolloutFailedError
+from envport_trainer.errors import PromptTooLongError, RolloutFailedError
 from envport_trainer.rollouts import (
     RolloutLimits,
     RolloutSpec,
@@ -94,7 +94,7 @@ def says(*texts: str) -> ScriptedSampler:
 
 async def run(url: str, sampler: ScriptedSampler, spec: RolloutSpec | None = None, **limits: Any) -> Trajectory:
     async with envport.connect(url) as env:
-        spec = spec or RolloutSpec("train", 2, seed=77)
+        spec = spec or RolloutSpec("train", 2, seed=77, env_seed=99)
         return await run_rollout(env, sampler, sampler.chat, spec, dataclasses.replace(LIMITS, **limits))
 
 
@@ -105,7 +105,7 @@ def env() -> NumberEnv:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envport_trainer.rollouts._RETRY_EVERY_S", 0.0)
+    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
 
 
 # What one rollout records
@@ -114,7 +114,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, env):
     url = serve_env(env)
     sampler = says("Hm. " + call("look", at="door"), "It is 0.5")
-    got = await run(url, sampler, RolloutSpec("train", 2, seed=77, group=3, policy_version=9))
+    got = await run(url, sampler, RolloutSpec("train", 2, seed=77, env_seed=99, group=3, policy_version=9))
 
     chat = sampler.chat
     prompt = list(sampler.requests[0].prompt_ids)
@@ -139,7 +139,7 @@ async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, 
         {"role": "tool", "name": "look", "content": "A door."},
         {"role": "assistant", "content": "It is 0.5"},
     ]
-    assert (env.started, env.seeds, env.ended) == ([got.rollout_id], [77], [got.rollout_id])
+    assert (env.started, env.seeds, env.ended) == ([got.rollout_id], [99], [got.rollout_id])
     assert sampler.open == 0
 
 
@@ -243,10 +243,12 @@ async def test_a_tool_may_end_the_rollout(serve_env, env):
     assert got.loss_mask[-1]
 
 
-async def test_a_prompt_that_leaves_no_room_is_an_error_of_the_configuration(serve_env, env):
-    with pytest.raises(ConfigError, match=r"the prompt of task train-2 has \d+ tokens, and a whole rollout may have 9"):
+async def test_a_prompt_that_leaves_no_room_is_told_at_once_and_not_tried_again(serve_env, env):
+    with pytest.raises(
+        PromptTooLongError, match=r"the prompt of task train-2 has \d+ tokens, .* may have 9; raise"
+    ):
         await run(serve_env(env), says("1"), max_tokens=9, max_new_tokens=9)
-    assert env.ended == env.started
+    assert (len(env.started), env.ended) == (1, env.started)
 
 
 # When the environment fails
@@ -271,7 +273,7 @@ async def test_a_failed_environment_gets_a_fresh_rollout_of_the_same_task_and_se
     assert got.reward == 0.5
     assert len(set(env.started)) == 3
     assert env.started[-1] == got.rollout_id
-    assert env.seeds == [77, 77, 77]
+    assert env.seeds == [99, 99, 99]
     assert (got.messages[0]["content"], got.tool_calls) == ("Say 2.", 1)
 
 
@@ -325,6 +327,25 @@ class LosesRollouts(EnvClient):
         return rollout
 
 
+class LosesAtTheReward(EnvClient):
+    """Every call for a reward of the first `times` rollouts raises `error`."""
+
+    def __init__(self, url: str, error: Exception, times: int) -> None:
+        super().__init__(url, timeout_s=None, retry_for_s=0.0, http=None)
+        self.error, self.left = error, times
+
+    async def start_rollout(self, **task: Any) -> Rollout:
+        rollout = await super().start_rollout(**task)
+        if self.left:
+            self.left -= 1
+
+            async def compute_reward(*_: object, **__: object) -> Any:
+                raise self.error
+
+            rollout.compute_reward = compute_reward
+        return rollout
+
+
 @pytest.mark.parametrize(
     "error",
     [TransportError("http://env", "refused"), OverloadedError("full"), NotReadyError("starting")],
@@ -347,24 +368,68 @@ async def test_a_rollout_that_the_server_lost_is_begun_anew_and_does_not_count_a
 
 
 async def test_the_wait_for_an_absent_environment_is_bounded(serve_env, env, monkeypatch):
-    monkeypatch.setattr("envport_trainer.rollouts.ENV_PATIENCE_S", 0.0)
+    monkeypatch.setattr("envport_trainer.attempts.ENV_PATIENCE_S", 0.0)
     async with Absent(serve_env(env), TransportError("http://env", "refused"), times=9) as client:
         with pytest.raises(RolloutFailedError, match=f"{client.url} was away for 0 s: http://env: refused"):
             await run_rollout(client, says("1"), byte_chat(), RolloutSpec("train", 1, seed=1), LIMITS)
         assert client.left == 8
 
 
-async def test_the_wait_begins_when_the_environment_goes_away_not_when_the_rollout_began(serve_env, env, monkeypatch):
-    monkeypatch.setattr("envport_trainer.rollouts.ENV_PATIENCE_S", 0.3)
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownRolloutError("restarted"),
+        RolloutEndedError("expired"),
+        TransportError("http://env", "connection reset"),
+        OverloadedError("full"),
+    ],
+    ids=["unknown", "ended", "unreachable", "full"],
+)
+async def test_a_rollout_is_lost_at_most_three_times(serve_env, env, error):
+    url = serve_env(env)
+    async with LosesAtTheReward(url, error, times=3) as client:
+        got = await run_rollout(client, says("0.5"), byte_chat(), RolloutSpec("train", 1, seed=1), no_retries())
+    assert (got.reward, len(env.started)) == (0.5, 4)
+    async with LosesAtTheReward(url, error, times=4) as client:
+        with pytest.raises(RolloutFailedError, match=f"{url} lost the rollout 4 times: "):
+            await run_rollout(client, says("0.5"), byte_chat(), RolloutSpec("train", 1, seed=1), no_retries())
+    assert len(env.started) == 8
+    assert env.ended == env.started
+
+
+@pytest.mark.parametrize("absent", [True, False], ids=["at the start", "at the reward"])
+async def test_an_answer_that_fits_no_protocol_is_a_failure_of_the_environment(serve_env, env, absent):
+    """Such as the HTML page of a proxy."""
+    kind = Absent if absent else LosesAtTheReward
+    spec, error = RolloutSpec("train", 1, seed=1), ProtocolError("http://env", "HTTP 500 without an error body: <html>")
+    async with kind(serve_env(env), error, times=2) as client:
+        assert (await run_rollout(client, says("0.5"), byte_chat(), spec, LIMITS)).reward == 0.5
+    async with kind(client.url, error, times=3) as client:
+        with pytest.raises(RolloutFailedError, match=f"{client.url} failed 3 times: http://env: HTTP 500 without"):
+            await run_rollout(client, says("0.5"), byte_chat(), spec, LIMITS)
+
+
+async def test_a_rollout_that_starts_ends_the_wait_for_an_absent_environment(serve_env, env, monkeypatch):
+    """Away, back with a rollout that takes longer than the patience and is lost, and away again."""
+    monkeypatch.setattr("envport_trainer.attempts.ENV_PATIENCE_S", 0.3)
+
+    class Comes(LosesRollouts):
+        starts = 0
+
+        async def start_rollout(self, **task: Any) -> Rollout:
+            self.starts += 1
+            if self.starts in (1, 3):
+                raise TransportError(self.url, "refused")
+            return await super().start_rollout(**task)
 
     def say_slowly(number: int, _: SampleRequest) -> str:
         time.sleep(0.4 if number == 0 else 0.0)
         return "0.5"
 
     sampler = ScriptedSampler(byte_chat(), say_slowly)
-    async with LosesRollouts(serve_env(env), times=1) as client:
+    async with Comes(serve_env(env), times=1) as client:
         got = await run_rollout(client, sampler, sampler.chat, RolloutSpec("train", 1, seed=1), LIMITS)
-    assert got.reward == 0.5
+    assert (got.reward, client.starts) == (0.5, 4)
 
 
 # The groups of a step
@@ -442,6 +507,22 @@ async def test_unscored_rollouts_are_dropped_and_a_group_that_lost_half_is_repla
     dropped = [r.getMessage() for r in caplog.records if "dropped, not scored" in r.getMessage()]
     assert len(dropped) == 3
     assert all("the environment gave no reward" in message for message in dropped)
+
+
+class LongPromptEnv(NumberEnv):
+    """The prompt of task 0 is over any limit."""
+
+    def tasks(self, split: str) -> list[EnvTask]:
+        return [EnvTask("long", prompt="word " * 2000), *super().tasks(split)[1:]]
+
+
+async def test_a_prompt_that_leaves_no_room_drops_its_group_and_another_takes_its_place(serve_env):
+    async with envport.connect(serve_env(LongPromptEnv())) as client:
+        script = Script(client, [["0", "1"]] * 3)
+        step = await script.collect(wanted=2, max_refills=1)
+    assert [group[0].task_id for group in step.groups] == ["train-1", "train-2"]
+    assert [type(failure) for failure in step.failures] == [PromptTooLongError] * 2
+    assert (step.started, step.dropped, step.flat) == (3, 2, [])
 
 
 class MeetingEnv(NumberEnv):
@@ -538,11 +619,21 @@ def test_the_order_depends_on_the_seed_alone():
     assert order(stream(1), range(30)) != order(stream(2), range(30))
 
 
-def test_the_rollouts_of_a_group_share_their_task_and_differ_in_their_seed():
+def test_the_rollouts_of_a_group_share_their_task_and_the_environments_seed_and_sample_with_their_own():
     _, specs = stream(4).start_group(7, 2)
     assert [(s.split, s.group, s.policy_version) for s in specs] == [("train", 2, 7)] * 2
     assert len({s.index for s in specs}) == 1
+    assert [s.env_seed for s in specs] == [derive_seed(4, "env", 7, 2)] * 2
     assert [s.seed for s in specs] == [derive_seed(4, "rollout", 7, 2, member) for member in range(2)]
+    seeds = {stream(4).start_group(step, number)[1][0].env_seed for step in range(3) for number in range(3)}
+    assert len(seeds) == 9
+
+
+def test_a_pass_is_shuffled_once(monkeypatch):
+    made: list[tuple[object, ...]] = []
+    monkeypatch.setattr("envport_trainer.tasks.derive_seed", lambda *parts: made.append(parts) or derive_seed(*parts))
+    order(stream(), range(7))
+    assert [parts[1:] for parts in made if parts[1] == "order"] == [("order", 0, n) for n in range(3)]
 
 
 def test_a_stream_goes_on_where_another_stopped():

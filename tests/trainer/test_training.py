@@ -238,7 +238,7 @@ def mortal() -> Iterator[Supervised]:
 
 
 def test_a_run_outlives_the_death_of_its_environment(mortal, whole, folder, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("envport_trainer.rollouts._RETRY_EVERY_S", 0.1)
+    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.1)
     output = tmp_path / "run"
     result = train(config(mortal.url, model=folder, output=output, steps=3, env_retries=0))
     assert mortal.died_by == signal.SIGKILL
@@ -248,7 +248,7 @@ def test_a_run_outlives_the_death_of_its_environment(mortal, whole, folder, tmp_
     assert [line["sampled_tokens"] / line["completion_tokens"] for line in got] == [STARTS] * 3
     # The same tasks, seeds and text as if nothing had happened: no rollout was scored by its environment's death.
     assert [line["reward"] for line in got] == pytest.approx([line["reward"] for line in lines(whole)[:3]])
-    assert any("is away, trying again" in record.getMessage() for record in caplog.records)
+    assert any("lost a rollout, trying again" in record.getMessage() for record in caplog.records)
 
 
 def test_environments_share_a_run_by_their_weights(serve_env, folder, tmp_path):
@@ -345,13 +345,15 @@ class BrokenEnv(YesEnv):
 
 def test_a_step_without_any_scored_rollout_ends_the_run_with_what_to_do(serve_env, folder, tmp_path):
     told = config(serve_env(BrokenEnv()), model=folder, output=tmp_path / "run", env_retries=0)
-    with pytest.raises(TrainerError, match=r"step 1: all 8 rollouts were dropped .* then resume with --resume"):
+    with pytest.raises(
+        TrainerError, match=r"step 1: all 8 rollouts were dropped .* failed 1 times.* then run it again"
+    ):
         train(told)
 
 
-def test_a_prompt_over_max_tokens_ends_the_run_at_once(serve_env, folder, tmp_path):
+def test_a_run_whose_every_prompt_is_over_max_tokens_ends_with_what_to_do(serve_env, folder, tmp_path):
     told = config(serve_env(YesEnv()), model=folder, output=tmp_path / "run", max_tokens=5)
-    with pytest.raises(ConfigError, match="raise max_tokens"):
+    with pytest.raises(ConfigError, match=r"step 1: no prompt leaves room to answer, .* raise max_tokens; then run it"):
         train(told)
 
 

@@ -34,6 +34,7 @@ _FREE_ON_RESUME = frozenset(
         "steps",
         "chat_template",
         "device",
+        "max_tokens",
         "micro_batch_tokens",
         "vllm_memory",
         "env_retries",

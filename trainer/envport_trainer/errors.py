@@ -5,7 +5,8 @@
         ├── ConfigError              the TOML file or a flag does not fit
         ├── ModelError               a model folder or hub name that cannot be used
         ├── SamplerError             the sampling engine is missing, failed or stopped
-        ├── RolloutFailedError     a rollout has no reward, and was tried as often as allowed
+        ├── RolloutFailedError       a rollout has no reward, and was tried as often as allowed
+        │   └── PromptTooLongError   its task leaves the model no room to answer
         ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
         ├── MetricsError             a metrics file cannot be read
         └── ModelServerError         an OpenAI-compatible server that is gone, refuses, or answers nonsense
@@ -50,6 +51,10 @@ class ModelServerError(TrainerError):
 
 class RolloutFailedError(TrainerError):
     """A rollout could not be scored because its environment failed; it is dropped, never scored 0."""
+
+
+class PromptTooLongError(RolloutFailedError):
+    """The prompt of a task has as many tokens as a whole rollout may have; other tasks may be shorter."""
 
 
 class RequestRefusedError(ModelServerError):

@@ -104,7 +104,8 @@ async def evaluate(
 
     async def one(index: int) -> EvalRow:
         async with places:
-            row = await _try(env, model, RolloutSpec(split, index, derive_seed("eval", seed, index)), limits)
+            own = derive_seed("eval", seed, index)
+            row = await _try(env, model, RolloutSpec(split, index, own, env_seed=own), limits)
         on_row(row)
         return row
 

@@ -3,40 +3,32 @@
 The way of one rollout: start -> prompt ids -> sample -> tool calls -> their answers' ids appended -> sample -> ... ->
 reward -> trajectory. Ids are only ever appended.
 
-A failure of the environment is never a reward. A rollout whose environment fails is begun anew, `env_retries` times;
-where the environment cannot be reached it is waited for, `ENV_PATIENCE_S` long; then the rollout is dropped.
+A failure of the environment is never a reward: `attempts` begins such a rollout anew, and then it is dropped.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from envport import NotReadyError, Rollout, TransportError
-from envport_protocol.errors import EnvportError, InvalidRequestError, OverloadedError, UnknownRolloutError, WireError
-from envport_protocol.messages import ComputeRewardAnswer, Message, Outcome
+from envport_protocol.messages import ComputeRewardAnswer, Message
 
 from envport_trainer.advantages import has_spread
-from envport_trainer.errors import ConfigError, RolloutFailedError
+from envport_trainer.attempts import ToolReply, at_once, attempt_task, call_tool, scored
+from envport_trainer.errors import PromptTooLongError, RolloutFailedError
 from envport_trainer.types import Finish, Sampler, SampleRequest, Trajectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
+    from envport import Rollout
     from envport.client import EnvClient
 
     from envport_trainer.chat import Chat, ToolCall, Turn
 
-T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
-
-ENV_PATIENCE_S = 600.0
-"""Longest wait for an environment that cannot be reached: a container may be rebuilt, a machine restarted."""
-_RETRY_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +49,9 @@ class RolloutSpec:
     split: str
     index: int
     seed: int
+    """Of sampling; each member of a group has its own."""
+    env_seed: int = 0
+    """Of the environment; the members of a group share it, so that they differ by what the model did alone."""
     group: int = 0
     policy_version: int = 0
 
@@ -71,8 +66,13 @@ class StepRollouts:
     """Rollouts of groups whose rewards were all equal; they are counted and not trained on."""
     started: int = 0
     """Groups started, refills included."""
-    dropped: int = 0
-    """Rollouts given up because their environment failed."""
+    failures: list[RolloutFailedError] = field(default_factory=list[RolloutFailedError])
+    """Why rollouts were dropped, one for each."""
+
+    @property
+    def dropped(self) -> int:
+        """Rollouts given up without a score."""
+        return len(self.failures)
 
     @property
     def all(self) -> list[Trajectory]:
@@ -107,10 +107,11 @@ async def collect_step(
         plans = [start_group(step.started + n) for n in range(count)]
         step.started += count
         jobs = [_run_or_drop(env, sampler, chat, spec, limits, on_rollout) for env, specs in plans for spec in specs]
-        done = await _at_once(jobs)
+        done = await at_once(jobs)
         for n in range(count):
-            members = [t for t in done[n * group_size : (n + 1) * group_size] if t is not None]
-            step.dropped += group_size - len(members)
+            attempts = done[n * group_size : (n + 1) * group_size]
+            members = [t for t in attempts if isinstance(t, Trajectory)]
+            step.failures += [t for t in attempts if isinstance(t, RolloutFailedError)]
             if 2 * len(members) > group_size and has_spread([t.reward for t in members]):
                 step.groups.append(members)
             else:
@@ -125,12 +126,12 @@ async def _run_or_drop(
     spec: RolloutSpec,
     limits: RolloutLimits,
     on_rollout: Callable[[Trajectory], None],
-) -> Trajectory | None:
+) -> Trajectory | RolloutFailedError:
     try:
         trajectory = await run_rollout(env, sampler, chat, spec, limits)
     except RolloutFailedError as error:
         logger.warning("a rollout was dropped, not scored: %s", error)
-        return None
+        return error
     on_rollout(trajectory)
     return trajectory
 
@@ -141,45 +142,18 @@ async def run_rollout(
     """One scored attempt, begun anew where the environment fails.
 
     Raises:
-        RolloutFailedError: the environment failed `env_retries` + 1 times, or was away for `ENV_PATIENCE_S`.
-        ConfigError: the task's prompt leaves no room to answer.
+        PromptTooLongError: the task's prompt leaves no room to answer.
+        RolloutFailedError: the environment kept failing, see `attempt_task`.
     """
-    async with sampler.rollout():
-        failures = 0
-        away_since: float | None = None
-        while True:
-            try:
-                return await _attempt(env, sampler, chat, spec, limits)
-            except _AWAY as error:
-                now = asyncio.get_running_loop().time()
-                away_since = now if away_since is None else away_since
-                if now - away_since >= ENV_PATIENCE_S:
-                    raise RolloutFailedError(f"{env.url} was away for {ENV_PATIENCE_S:.0f} s: {error}") from error
-                logger.warning("%s is away, trying again: %s", env.url, error)
-            except (WireError, RolloutFailedError) as error:
-                failures += 1
-                if failures > limits.env_retries:
-                    raise RolloutFailedError(f"{env.url} failed {failures} times: {error}") from error
-            await asyncio.sleep(_RETRY_EVERY_S)
 
-
-_AWAY = (TransportError, NotReadyError, OverloadedError, UnknownRolloutError)
-"""The environment is not there, or came back without its rollouts: not its own failure."""
-
-
-async def _attempt(
-    env: EnvClient, sampler: Sampler, chat: Chat, spec: RolloutSpec, limits: RolloutLimits
-) -> Trajectory:
-    rollout = await env.start_rollout(split=spec.split, index=spec.index, seed=spec.seed)
-    try:
+    async def attempt(rollout: Rollout) -> Trajectory:
         tokens = _Tokens(chat, rollout, offer_tools=limits.max_turns > 1, max_tokens=limits.max_tokens)
         finish = await _converse(tokens, rollout, sampler, spec, limits)
         answer = await rollout.compute_reward(tokens.completion)
-    finally:
-        await _end_quietly(rollout)
-    if answer.reward is None or not answer.trainable or answer.outcome != Outcome.OK:
-        raise RolloutFailedError(f"the environment gave no reward (outcome {answer.outcome})")
-    return tokens.trajectory(env, spec, finish, answer.reward, answer)
+        return tokens.trajectory(env, spec, finish, scored(answer), answer)
+
+    async with sampler.rollout():
+        return await attempt_task(env, spec, limits.env_retries, attempt)
 
 
 async def _converse(
@@ -206,43 +180,17 @@ async def _converse(
 async def _run_tools(tokens: _Tokens, rollout: Rollout, turn: Turn, turn_number: int) -> bool:
     """Run the turn's calls at once and append their answers in order; True where a tool ended the rollout."""
 
-    async def one(number: int, call: ToolCall) -> tuple[str, bool, bool]:
+    async def one(number: int, call: ToolCall) -> ToolReply:
         if call.problem is not None:
-            return call.problem, True, False
-        try:
-            answer = await rollout.run_tool(call.name, call.arguments, call_id=f"{turn_number}-{number}")
-        except InvalidRequestError as error:  # the model's own: a name too long, a number or text that JSON has not
-            return f"the tool call does not fit: {error}", True, False
-        if answer.outcome not in (Outcome.OK, Outcome.TOOL_ERROR) or not answer.trainable:
-            raise RolloutFailedError(f"tool {call.name!r} ended with outcome {answer.outcome}")
-        return answer.text, answer.outcome == Outcome.TOOL_ERROR, answer.done
+            return ToolReply(call.problem, is_error=True, done=False)
+        return await call_tool(rollout, call.name, call.arguments, f"{turn_number}-{number}")
 
-    answers = await _at_once([one(number, call) for number, call in enumerate(turn.calls)])
+    replies = await at_once([one(number, call) for number, call in enumerate(turn.calls)])
     tokens.append_tools(
-        [(call.name or "error", text) for call, (text, _, _) in zip(turn.calls, answers, strict=True)],
-        errors=sum(failed for _, failed, _ in answers),
+        [(call.name or "error", reply.text) for call, reply in zip(turn.calls, replies, strict=True)],
+        errors=sum(reply.is_error for reply in replies),
     )
-    return any(done for _, _, done in answers)
-
-
-async def _at_once(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of `jobs`, in order. Where one raises or all are cancelled, returns when each has come to its end."""
-    tasks = [asyncio.create_task(job) for job in jobs]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            if not task.cancelling():  # a second time would break off what ends its rollout
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _end_quietly(rollout: Rollout) -> None:
-    """An idle rollout expires by itself, so a failure to end one is nobody's loss."""
-    try:
-        await asyncio.wait_for(rollout.end(), 10)
-    except (EnvportError, TimeoutError) as error:
-        logger.debug("could not end rollout %s: %s", rollout.rollout_id, error)
+    return any(reply.done for reply in replies)
 
 
 class _Tokens:
@@ -253,7 +201,7 @@ class _Tokens:
         self.ids = chat.prompt_ids(rollout.messages, rollout.tools if offer_tools else ())
         self.prompt_length = len(self.ids)
         if self.prompt_length >= max_tokens:
-            raise ConfigError(
+            raise PromptTooLongError(
                 f"the prompt of task {rollout.task_id} has {self.prompt_length} tokens, and a whole rollout may have "
                 f"{max_tokens}; raise max_tokens"
             )

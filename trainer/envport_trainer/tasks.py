@@ -45,6 +45,7 @@ class TaskStream:
     def __init__(self, sources: Sequence[TaskSource], seed: int, group_size: int) -> None:
         self.sources, self._seed, self._group_size = sources, seed, group_size
         self._sizes = [source.count() for source in sources]
+        self._orders: dict[int, tuple[int, list[int]]] = {}
         self.taken = [0] * len(sources)
         """Tasks given by each source; part of a checkpoint."""
 
@@ -55,14 +56,23 @@ class TaskStream:
         source = self.sources[place]
         index = self._index(place, self.taken[place])
         self.taken[place] += 1
+        env_seed = derive_seed(self._seed, "env", step, number)
         seeds = (derive_seed(self._seed, "rollout", step, number, member) for member in range(self._group_size))
-        return source.env, [RolloutSpec(source.split, index, seed, group=number, policy_version=step) for seed in seeds]
+        return source.env, [RolloutSpec(source.split, index, seed, env_seed, number, step) for seed in seeds]
 
     def _index(self, place: int, count: int) -> int:
         size = self._sizes[place]
         if size is None:
             return count
         pass_number, within = divmod(count, size)
+        return self._order(place, pass_number, size)[within]
+
+    def _order(self, place: int, pass_number: int, size: int) -> list[int]:
+        """The order of one pass; the last one of each source is kept, since a split may be large."""
+        kept = self._orders.get(place)
+        if kept is not None and kept[0] == pass_number:
+            return kept[1]
         order = list(range(size))
         random.Random(derive_seed(self._seed, "order", place, pass_number)).shuffle(order)  # noqa: S311 - no secret
-        return order[within]
+        self._orders[place] = pass_number, order
+        return order

@@ -29,7 +29,7 @@ import torch
 from envport_trainer.chat import Chat
 from envport_trainer.checkpoint import TrainState, load_latest, save_checkpoint
 from envport_trainer.curve import draw_curve
-from envport_trainer.errors import CheckpointError, TrainerError
+from envport_trainer.errors import CheckpointError, ConfigError, PromptTooLongError, TrainerError
 from envport_trainer.evaluation import evaluate, sampled
 from envport_trainer.evaluation_result import Estimate, estimate_columns
 from envport_trainer.learner import Learner, check_agreement
@@ -149,10 +149,8 @@ class _Run:
             return False
         rollouts_s = time.perf_counter() - began
         if not rollouts.all:
-            raise TrainerError(
-                f"step {self.step + 1}: all {rollouts.dropped} rollouts were dropped because their environment failed; "
-                "look at the environment's log, then resume with --resume"
-            )
+            self._save(stream)
+            raise self._all_dropped(rollouts)
         progress.activity("update")
         learned = self.learner.update(rollouts.groups, self.step) if rollouts.groups else {}
         if learned and not self.agreed:
@@ -178,6 +176,16 @@ class _Run:
             self._save(stream)
             draw_curve(log.path, self.config.output / CURVE)
         return True
+
+    def _all_dropped(self, rollouts: StepRollouts) -> TrainerError:
+        first = rollouts.failures[0]
+        step, again = self.step + 1, "go on with --resume" if self.step else "run it again"
+        if all(isinstance(failure, PromptTooLongError) for failure in rollouts.failures):
+            return ConfigError(f"step {step}: no prompt leaves room to answer, such as this one: {first}; then {again}")
+        return TrainerError(
+            f"step {step}: all {rollouts.dropped} rollouts were dropped because their environment failed, the first "
+            f"because {first}; look at the environment's log, then {again}"
+        )
 
     async def _rollouts(self, stream: TaskStream, progress: TrainProgress) -> StepRollouts | None:
         """The step's rollouts; None where Ctrl-C came first."""
