@@ -2,9 +2,9 @@
 
 The answer's layout is the shortest that keeps the field names: no spaces, a list of one value bare, and what is 0,
 false or not told left out. That makes 58 tokens of an answer that takes 102 in full, and a small model that writes
-fewer tokens loses its way less often. The examples' events are unusual ones, so that copying them scores low. They are
-given as earlier turns of the conversation: a model of 135M parameters that finds them in the system prompt answers in
-prose.
+fewer tokens loses its way less often. The examples' events differ in nearly every field, so that copying either scores
+low. They are given as earlier turns of the conversation: a model of 135M parameters that finds them in the system
+prompt answers in prose.
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ EXAMPLES: Final = (
         ),
     ),
     (
-        "KABUL, Afghanistan (June 14, 2010) - Aircraft struck a mortar team in Anar Dara district, Farah province, "
-        "today. One insurgent was killed. Last week four men were detained in Khost.",
+        "KABUL, Afghanistan (June 14, 2010) - A security force stopped a car in Anar Dara district, Farah province, "
+        "today and detained three Taliban fighters. No shots were fired. Last week four men were killed in Khost.",
         Event(
             start_date="2010-06-14",
             province=("farah",),
-            event_type=("airstrike",),
-            min_killed=1,
-            min_captured=0,
-            killq=True,
-            captureq=False,
+            event_type=("detention",),
+            target_group=("taliban",),
+            min_killed=0,
+            min_captured=3,
+            killq=False,
+            captureq=True,
             killcaptureraid=False,
-            airstrike=True,
-            noshotsfired=False,
+            airstrike=False,
+            noshotsfired=True,
             min_leaders_killed=0,
             min_leaders_captured=0,
         ),
