@@ -13,22 +13,28 @@ ENV PATH=/opt/envport/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN groupadd --gid 10001 envport \
-    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin envport \
-    && python3 -m venv /opt/envport
+    && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin envport
 COPY dist/envport-*.whl /opt/wheels/
 
 FROM base AS environment
-RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
-    && /opt/envport/bin/pip install --no-cache-dir "${wheel}[serve]"
+# Installing runs the environment's own build code: as the user who serves it, who can write nothing else than this.
+RUN install -d -o 10001 -g 10001 /opt/envport
+USER 10001:10001
+# By itself first: what an environment's change does not touch stays in the build's cache.
+RUN python3 -m venv /opt/envport \
+    && wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && pip install --no-cache-dir "${wheel}[serve]"
 # The folder's name under envs/.
 ARG ENV
+# Owned by root, as everything that is copied: its content, which the digest names, stays as it is.
 COPY envs/${ENV} /app/env
-# Installed for what it depends on; served from /app/env, whose content the digest names. pip builds in a copy.
+# Installed for what it depends on, from a copy since pip builds in it. Beside envport's wheel, so that an environment
+# that would replace this envport by another one fails instead.
 RUN if [ -f /app/env/pyproject.toml ]; then \
-        cp -r /app/env /tmp/env && /opt/envport/bin/pip install --no-cache-dir /tmp/env && rm -rf /tmp/env; \
+        wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+        && cp -r /app/env /tmp/env && pip install --no-cache-dir "${wheel}[serve]" /tmp/env && rm -rf /tmp/env; \
     fi
 WORKDIR /app/env
-USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
@@ -36,8 +42,9 @@ ENTRYPOINT ["envport"]
 CMD ["serve", "/app/env", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS hub
-RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
-    && /opt/envport/bin/pip install --no-cache-dir "${wheel}[hub]" \
+RUN python3 -m venv /opt/envport \
+    && wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && pip install --no-cache-dir "${wheel}[hub]" \
     && install -d -o 10001 -g 10001 /var/lib/envport
 ENV ENVPORT_HOME=/var/lib/envport
 VOLUME /var/lib/envport
@@ -51,8 +58,9 @@ CMD ["hub", "serve", "--host", "0.0.0.0", "--port", "8800"]
 FROM base AS trainer
 # Which torch to take: a pin such as torch==2.13.0 saves pip from weighing builds of some gigabytes each.
 ARG TORCH=torch
-RUN wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
-    && /opt/envport/bin/pip install --no-cache-dir "${TORCH}" "${wheel}[train]" \
+RUN python3 -m venv /opt/envport \
+    && wheel=$(ls /opt/wheels/envport-*.whl | sort -V | tail -n 1) \
+    && pip install --no-cache-dir "${TORCH}" "${wheel}[train]" \
     && install -d -o 10001 -g 10001 /work
 WORKDIR /work
 USER 10001:10001

@@ -5,7 +5,11 @@ memory, starts processes without end, or listens where others can reach it. The 
 capability, no way to new privileges, a read-only root, a small /tmp that cannot execute, limits on memory, processes
 and CPU, and one port, published on the loopback address only.
 
-Not covered: it may talk to the network outwards, and shares the kernel.
+Its image is built before that, and building runs the environment's own build code: as the same user, who can write
+nothing but its virtual environment, with a limit on memory and a deadline.
+
+Not covered: both may talk to the network outwards and share the kernel, and the build has no limits on CPU, processes
+and disk.
 
 A container that ends by itself is started again at the same URL until the run is stopped.
 """

@@ -6,22 +6,29 @@ import hashlib
 import io
 import tarfile
 import tempfile
+import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any
 
 import docker.errors
+import urllib3.exceptions
 
 from envport_registry.runner.errors import BaseImageError, BuildFailedError
 from envport_registry.runner.wheel import Wheel, repack_wheel
 from envport_registry.ustar import BundleLimits, read_tar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from envport_registry.bundle import Bundle
     from envport_registry.runner.launch import OnProgress
 
 _IN_MEMORY_BYTES = 32 * 2**20
-_BUILD_SILENCE_S = 900
+_BUILD_DEADLINE_S = 1800.0
+_BUILD_SILENCE_S = 600
 """The longest time without a line from a build: pip says nothing while it fetches and unpacks large packages."""
+_BUILD_MEMORY_BYTES = 4 * 2**30
+"""Enough for pip with the largest packages; a build has no swap on top of it."""
 _KEPT_LINES = 20
 _WITHOUT_DOCKER = "or run without Docker by --runtime process"
 
@@ -51,6 +58,7 @@ def ensure_image(client: Any, bundle: Bundle, base_image: str, on_progress: OnPr
             forcerm=True,
             decode=True,
             timeout=_BUILD_SILENCE_S,
+            container_limits={"memory": _BUILD_MEMORY_BYTES, "memswap": _BUILD_MEMORY_BYTES},
         )
         _follow_build(events, bundle.config.name, on_progress)
     return tag
@@ -105,16 +113,24 @@ def _base_image_id(client: Any, base_image: str, on_progress: OnProgress) -> str
         ) from error
 
 
-def _follow_build(events: Any, name: str, on_progress: OnProgress) -> None:
+def _follow_build(events: Iterator[dict[str, Any]], name: str, on_progress: OnProgress) -> None:
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     failure: str | None = None
-    # To its end also after a failure: an answer that is not read to its end keeps its connection.
-    for event in events:
-        failure = failure or event.get("error")
-        for line in str(event.get("stream") or event.get("error") or "").splitlines():
-            if line.strip():
-                last.append(line.rstrip())
-                on_progress(f"building the image of {name}: {line.strip()}")
+    ends_at = time.monotonic() + _BUILD_DEADLINE_S
+    try:
+        # To its end also after a failure: an answer that is not read to its end keeps its connection.
+        for event in events:
+            failure = failure or event.get("error")
+            for line in str(event.get("stream") or event.get("error") or "").splitlines():
+                if line.strip():
+                    last.append(line.rstrip())
+                    on_progress(f"building the image of {name}: {line.strip()}")
+            if time.monotonic() > ends_at:
+                failure = failure or f"it took longer than {_BUILD_DEADLINE_S:g} s"
+                break
+    except urllib3.exceptions.HTTPError as error:
+        # The SDK reads the stream below the library that would wrap this.
+        failure = failure or f"it said nothing for {_BUILD_SILENCE_S} s, or the engine hung up ({error})"
     if failure is not None:
         raise BuildFailedError(
             f"the image of {name} was not built: {failure}; the lines above are the end of the build's log: a package "

@@ -295,6 +295,51 @@ def test_a_failed_build_shows_its_last_lines_and_tags_nothing(tiny, tiny_env, ba
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def with_build_code(folder: Path, code: str) -> Path:
+    """Gives the environment a build backend of its own, which needs nothing to be fetched."""
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "own_build"\nbackend-path = ["."]\n'
+    )
+    (folder / "own_build.py").write_text(f"import os, pathlib\n\n\n{code}")
+    return folder
+
+
+def test_build_code_has_no_rights_beyond_the_virtual_environment(tiny, tiny_env, base_image, tmp_path):
+    code = """
+def attempt(path):
+    try:
+        open(path, "a").close()
+    except OSError as error:
+        return error.strerror
+    return "written"
+
+
+def get_requires_for_build_wheel(settings=None):
+    limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+    memory = next(open(path).read().strip() for path in limits if os.path.exists(path))
+    tried = ["/app/env/tiny_env.py", "/app/env/new", "/opt/wheels/new", "/etc/passwd", "/opt/envport/new"]
+    raise RuntimeError(f"uid {os.getuid()}, memory {memory}, {[attempt(path) for path in tried]}")
+"""
+    with pytest.raises(BuildFailedError) as caught:
+        run(with_build_code(tiny_env, code), home=tmp_path, runtime="docker", base_image=base_image)
+    (told,) = [text for line in caught.value.log if (text := line.strip()).startswith("RuntimeError: ")]
+    refused = ["Permission denied"] * 4
+    assert told == f"RuntimeError: uid 10001, memory {4 * 2**30}, {[*refused, 'written']}"
+
+
+def test_an_environment_that_would_replace_envport_is_not_built(tiny, tiny_env, base_image, tmp_path):
+    code = """
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    info = pathlib.Path(folder, "envport-99.dist-info")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: envport\\nVersion: 99\\n")
+    return info.name
+"""
+    with pytest.raises(BuildFailedError) as caught:
+        run(with_build_code(tiny_env, code), home=tmp_path, runtime="docker", base_image=base_image)
+    assert any("ResolutionImpossible" in line for line in caught.value.log)
+
+
 def test_a_port_in_use_is_refused(tiny, base_image, engine, tmp_path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
