@@ -122,7 +122,7 @@ def _score_counts(answer: Answer, gold: Event, weights: dict[str, float], fallba
 
 
 def _score_count(answer: Answer, gold: Event, count: str) -> float:
-    """1 where equal, with part for a near miss; 0 where the flag is wrong, or contradicts it where the gold has none."""
+    """1 where equal, part for a near miss; 0 where the flag is wrong, or contradicts it where the gold has none."""
     number, truth = answer.known(count), gold.value(count)
     if isinstance(number, bool) or not isinstance(number, int) or not isinstance(truth, int):
         return 0.0
