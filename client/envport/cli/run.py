@@ -177,12 +177,12 @@ def _log_line(line: str) -> str:
 
 
 def _as_json(running: Running) -> dict[str, Any]:
-    return running.model_dump(exclude={"pid_birth"})
+    return running.model_dump(exclude={"pid_birth", "starting"})
 
 
 def _row(listed: RunStatus) -> tuple[object, ...]:
     run = listed.run
-    return run.run_id, run.ref, run.runtime, run.url, listed.status, _age(time.time() - run.started_at)
+    return run.run_id, run.ref or None, run.runtime, run.url or None, listed.status, _age(time.time() - run.started_at)
 
 
 def _age(seconds: float) -> str:

@@ -83,6 +83,8 @@ class DockerRuntime:
                         raise
 
     def status(self, run: Running) -> Status:
+        if run.container is None:
+            return Status.STARTING
         with engine_boundary():
             try:
                 state = self._client.containers.get(run.container).status
@@ -93,6 +95,8 @@ class DockerRuntime:
         return Status.RESTARTING if state == "restarting" else Status.EXITED
 
     def log_lines(self, run: Running, lines: int, *, follow: bool) -> Iterator[str]:
+        if run.container is None:
+            return
         with engine_boundary():
             try:
                 container = self._client.containers.get(run.container)
@@ -108,7 +112,13 @@ class DockerRuntime:
 
     def stop(self, run: Running) -> None:
         with engine_boundary():
-            self._remove(str(run.container))
+            if run.container is not None:
+                self._remove(run.container)
+                return
+            # Its start was killed at most a moment after it made one.
+            labels = [f"{key}={value}" for key, value in _own_labels(run.run_id, run.started_at).items()]
+            for container in self._client.containers.list(all=True, filters={"label": labels}):
+                self._remove(str(container.id))
 
     def close(self) -> None:
         self._client.close()
@@ -124,8 +134,10 @@ class DockerRuntime:
             started_at=launch.started_at,
             image=image,
             container=container.id,
+            starting=True,
         )
         try:
+            launch.on_made(run)
             container.start()
             self._wait_until_ready(container, run, launch, on_progress)
             # Only now: a server that cannot start shall show how it ended, not try for ever.
@@ -138,7 +150,7 @@ class DockerRuntime:
         except BaseException:
             self._remove(container.id)
             raise
-        return run
+        return run.model_copy(update={"starting": False})
 
     def _create_container(self, launch: Launch, image: str, port: int) -> Any:
         try:
@@ -159,7 +171,7 @@ class DockerRuntime:
             "command": serve_arguments(_FOLDER_INSIDE, "0.0.0.0", _PORT_INSIDE, launch),  # noqa: S104 (in the container)
             "name": _container_name(launch.run_id),
             "labels": {
-                "envport.run_id": launch.run_id,
+                **_own_labels(launch.run_id, launch.started_at),
                 "envport.ref": launch.ref,
                 "envport.digest": launch.bundle.digest,
             },
@@ -262,6 +274,11 @@ def _root_cause(error: BaseException) -> str:
 
 def _container_name(run_id: str) -> str:
     return f"envport-{run_id}"
+
+
+def _own_labels(run_id: str, started_at: float) -> dict[str, str]:
+    """What no other run has, also none of that name of another home."""
+    return {"envport.run_id": run_id, "envport.started_at": repr(started_at)}
 
 
 def _is_about_the_port(error: docker.errors.APIError) -> bool:

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[str], None]
     """Takes one line about what is being done now."""
+    OnMade = Callable[[Running], None]
+    """Takes the run that is being started, as far as it is known."""
+
+
+def _tell_nobody(run: Running) -> None:
+    """For starts that nobody keeps account of."""
+
 
 DEFAULT_BASE_IMAGE = "python:3.11-slim-bookworm"
 """Small, has venv, and is public; any Debian or Ubuntu with python3 and python3-venv does."""
@@ -40,11 +47,15 @@ class Launch:
     ready_timeout_s: float = 120.0
     """From the server's start to its first readiness."""
     started_at: float = field(default_factory=time.time)
+    on_made: OnMade = _tell_nobody
+    """Called when there is something that a start killed from now on would leave behind: a container, a process."""
 
 
 class Status(StrEnum):
     """How a run is now."""
 
+    STARTING = "starting"
+    """It was never seen ready: its start goes on, or was killed half-way."""
     READY = "ready"
     NOT_READY = "not ready"
     """It runs and does not answer on `/readyz` with 200."""

@@ -57,15 +57,19 @@ class ProcessRuntime:
             started_at=launch.started_at,
             pid=pid,
             pid_birth=birth_of(pid),
+            starting=True,
         )
         try:
+            launch.on_made(run)
             self._wait_until_ready(run, launch, on_progress)
         except BaseException:
             self.stop(run)
             raise
-        return run
+        return run.model_copy(update={"starting": False})
 
     def status(self, run: Running) -> Status:
+        if run.pid is None:
+            return Status.STARTING
         if not _is_alive(run):
             return Status.EXITED
         return Status.READY if probe(run.url) is None else Status.NOT_READY

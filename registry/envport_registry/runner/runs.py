@@ -25,6 +25,9 @@ RuntimeChoice = Literal["auto", "docker", "process"]
 """`auto` takes Docker where an engine answers, else a process."""
 
 
+_ALIVE = (Status.READY, Status.NOT_READY, Status.RESTARTING)
+
+
 class RunStatus(NamedTuple):
     """A run and how it is now."""
 
@@ -55,7 +58,8 @@ def run(
 ) -> Running:
     """Serves a pulled environment, or one in a folder, and returns when it is ready; it goes on until it is stopped.
 
-    What was pulled is checked against its digest once more. When this raises, nothing is left of the run.
+    What was pulled is checked against its digest once more. When this raises, nothing is left of the run; when it is
+    killed, `ps` lists what it began and `stop` ends it.
 
     Raises:
         DigestMismatchError: what was pulled has been changed.
@@ -77,7 +81,9 @@ def run(
             folder=folder,
             options=options or {},
             ready_timeout_s=ready_timeout_s,
+            on_made=store.save,
         )
+        store.save(_begun(launch, chosen.runtime))
         running = chosen.runtime.start(launch, on_progress).model_copy(update={"note": chosen.note})
         try:
             store.save(running)
@@ -122,6 +128,19 @@ def _log_lines(run: Running, home: Path, lines: int, *, follow: bool) -> Iterato
         yield from runtime.log_lines(run, lines, follow=follow)
 
 
+def _begun(launch: Launch, runtime: Runtime) -> Running:
+    """The run before anything of it was made."""
+    return Running(
+        run_id=launch.run_id,
+        ref=launch.ref,
+        digest=launch.bundle.digest,
+        runtime="process" if isinstance(runtime, ProcessRuntime) else "docker",
+        url="",
+        started_at=launch.started_at,
+        starting=True,
+    )
+
+
 def _verified(source: PulledEnv | Path) -> Bundle:
     return verify_folder(source.folder, source.digest) if isinstance(source, PulledEnv) else pack(source)
 
@@ -153,6 +172,7 @@ def _runtime_of(run: Running, home: Path) -> Runtime:
 def _status(run: Running, home: Path) -> Status:
     try:
         with closing(_runtime_of(run, home)) as runtime:
-            return runtime.status(run)
+            status = runtime.status(run)
+            return Status.STARTING if run.starting and status in _ALIVE else status
     except NoEngineError:
         return Status.UNKNOWN

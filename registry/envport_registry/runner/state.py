@@ -1,6 +1,7 @@
 """What runs on this machine, as files: `HOME/runs/RUN_ID.json` is a run, `HOME/runs/RUN_ID/` is its folder.
 
-The folder is made first and reserves the id; the file is written last and whole, so a run is listed when it runs.
+The folder is made first and reserves the id; the file is written right after, whole, and again at each step of the
+start. So whatever kills a start half-way, the run is listed and can be stopped.
 """
 
 from __future__ import annotations
@@ -26,25 +27,28 @@ _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 class Running(BaseModel):
-    """A run that was started and not stopped."""
+    """A run that was begun and not stopped."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     run_id: str
     ref: str
-    """`namespace/name@version`, or the absolute path of a folder."""
+    """`namespace/name@version`, or the absolute path of a folder; empty where a start was killed before it said so."""
     digest: str
-    """Content digest of what is served, `sha256:…`"""
+    """Content digest of what is served, `sha256:…`; empty as `ref`."""
     runtime: RuntimeName
     url: str
+    """Empty while the start has no port yet."""
     started_at: float
     """Seconds since 1970."""
+    starting: bool = False
+    """It was never seen ready: its start goes on, or was killed half-way."""
     note: str = ""
     """Why this runtime, where nobody asked for it."""
     image: str | None = None
     """Docker: the image's tag."""
     container: str | None = None
-    """Docker: the container's id."""
+    """Docker: the container's id; a start has none before it made one."""
     pid: int | None = Field(default=None, gt=1)
     """Process: its id, which is the id of its process group too."""
     pid_birth: str | None = None
@@ -58,8 +62,11 @@ class RunStore:
         self._folder = home / "runs"
 
     def list(self) -> list[Running]:
-        """All runs, the oldest first. A file that is no run's state is passed over."""
+        """All runs, the oldest first. A file that is no run's state is passed over, a folder without one is a start."""
         runs = [run for path in self._folder.glob("*.json") if (run := _read(path)) is not None]
+        known = {run.run_id for run in runs}
+        bare = [_bare(path) for path in self._folder.glob("*/") if _RUN_ID.fullmatch(path.name)]
+        runs += [run for run in bare if run is not None and run.run_id not in known]
         return sorted(runs, key=lambda run: (run.started_at, run.run_id))
 
     def find(self, wanted: str) -> Running:
@@ -140,6 +147,17 @@ def _read(path: Path) -> Running | None:
         return Running.model_validate_json(path.read_bytes())
     except (ValidationError, FileNotFoundError):
         return None
+
+
+def _bare(folder: Path) -> Running | None:
+    """The start that made `folder` and was killed before it wrote anything: it has neither container nor process."""
+    try:
+        started_at = folder.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return Running(
+        run_id=folder.name, ref="", digest="", runtime="process", url="", started_at=started_at, starting=True
+    )
 
 
 def _is_ref_of(run: Running, wanted: str) -> bool:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from envport_registry import pack
 from envport_registry.runner import Running, Status, logs, ps, run, stop
+from envport_registry.runner.docker import DockerRuntime
 from envport_registry.runner.errors import (
     BaseImageError,
     BuildFailedError,
@@ -18,6 +19,7 @@ from envport_registry.runner.errors import (
     StartFailedError,
 )
 from envport_registry.runner.readiness import wait_until_ready
+from envport_registry.runner.state import RunStore
 
 pytestmark = pytest.mark.docker
 
@@ -175,6 +177,7 @@ def test_labels_name_the_run(tiny, container):
     image_labels = {"envport.wheel": container.image.labels["envport.wheel"]}
     assert ours == image_labels | {
         "envport.run_id": tiny.run_id,
+        "envport.started_at": repr(tiny.started_at),
         "envport.ref": str(TINY_ENV),
         "envport.digest": pack(TINY_ENV).digest,
     }
@@ -257,6 +260,38 @@ def test_a_container_that_somebody_removed_is_gone_and_can_be_stopped(tiny, base
     assert list(logs("removed", home=tmp_path)) == []
     assert stop("removed", home=tmp_path) == running
     assert ps(tmp_path) == []
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: after it nothing of the start runs."""
+
+
+@pytest.mark.parametrize("where", ["before", "after"], ids=["before its id was saved", "after it was saved"])
+def test_the_container_of_a_start_that_is_killed_is_listed_and_removed_by_stop(
+    tiny, base_image, engine, tmp_path, monkeypatch, where
+):
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    def save_once(store: RunStore, state: Running, save=RunStore.save) -> None:
+        if where == "before" and state.container is not None:
+            raise KilledError
+        save(store, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("envport_registry.runner.docker.wait_until_ready", killed)
+        patch.setattr(DockerRuntime, "_remove", killed)
+        patch.setattr(RunStore, "save", save_once)
+        patch.setattr(RunStore, "remove", lambda *_: None)
+        with pytest.raises(KilledError):
+            run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, name="killed")
+    (container,) = envport_containers(engine, "killed")
+    ((left, status),) = ps(tmp_path)
+    assert (left.run_id, left.starting, status) == ("killed", True, Status.STARTING)
+    assert left.container == (None if where == "before" else container.id)
+    assert stop("killed", home=tmp_path) == left
+    assert envport_containers(engine, "killed") == []
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_an_environment_that_fails_to_start_shows_its_log_and_leaves_nothing(tiny, base_image, engine, tmp_path):

@@ -85,6 +85,31 @@ def test_a_second_run_installs_nothing_and_a_killed_one_is_listed_as_exited(shar
     assert ps(shared_home) == []
 
 
+class KilledError(BaseException):
+    """Stands for SIGKILL: after it nothing of the start runs."""
+
+
+@pytest.mark.parametrize("where", ["before", "after"], ids=["before the process", "after the process"])
+def test_a_start_that_is_killed_is_listed_and_its_name_is_free_after_stop(shared_home, monkeypatch, where):
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            f"envport_registry.runner.process.{'unpack' if where == 'before' else 'wait_until_ready'}", killed
+        )
+        patch.setattr(ProcessRuntime, "stop", lambda *_: None)
+        patch.setattr("envport_registry.runner.state.RunStore.remove", lambda *_: None)
+        with pytest.raises(KilledError):
+            run(TINY_ENV, home=shared_home, runtime="process", name="killed")
+    ((left, status),) = ps(shared_home)
+    assert (left.run_id, left.ref, left.starting, status) == ("killed", str(TINY_ENV), True, Status.STARTING)
+    assert (left.pid is None) == (where == "before")
+    assert stop("killed", home=shared_home) == left
+    assert left.pid is None or birth_of(left.pid) is None
+    assert list((shared_home / "runs").iterdir()) == []
+
+
 def test_an_environment_that_fails_to_start_shows_its_log_and_leaves_nothing(shared_home):
     with pytest.raises(StartFailedError) as caught:
         run(TINY_ENV, home=shared_home, runtime="process", options={"fail": True})

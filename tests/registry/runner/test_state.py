@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from envport_registry.runner.errors import BadRunNameError, RunExistsError, UnknownRunError
 from envport_registry.runner.state import Running, RunStore, new_run_id
@@ -120,6 +122,19 @@ def test_a_damaged_state_file_is_passed_over(tmp_path):
     store = RunStore(tmp_path)
     started(store, running("tiny"))
     (tmp_path / "runs" / "half.json").write_text('{"run_id": "ha')
+    assert store.list() == [running("tiny")]
+
+
+def test_a_start_that_was_killed_before_it_wrote_anything_is_listed_found_and_removed(tmp_path):
+    store = RunStore(tmp_path)
+    started(store, running("tiny"))
+    bare = tmp_path / "runs" / "bare"
+    bare.mkdir()
+    os.utime(bare, (2.0, 2.0))
+    expected = Running(run_id="bare", ref="", digest="", runtime="process", url="", started_at=2.0, starting=True)
+    assert store.list() == [running("tiny"), expected]
+    assert store.find("bare") == expected
+    store.remove("bare")
     assert store.list() == [running("tiny")]
 
 
