@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 _ROLLOUT_INPUTS = frozenset({"rollout_id", "task", "seed", "messages", "ground_truth", "metadata"})
 _REWARD_CALL = "compute_reward"
+_MAX_TOOL_ANSWER_BYTES = 2**20
+"""It is kept until the rollout ends, and no model reads more."""
 
 
 @dataclass(slots=True)
@@ -275,9 +277,16 @@ class Host:
         try:
             state.tools.check(request.tool_name, request.arguments)
             names = {"rollout_id": state.rollout_id, "tool_name": request.tool_name}
-            return _encode(run_tool_answer(await invoke(self._env.run_tool, names | request.arguments)))
+            answer = run_tool_answer(await invoke(self._env.run_tool, names | request.arguments))
         except ToolError as error:
-            return _encode(tool_error_answer(str(error)))
+            answer = tool_error_answer(str(error))
+        body = _encode(answer)
+        if len(body) > _MAX_TOOL_ANSWER_BYTES:
+            raise EnvFailedError(
+                f"tool {request.tool_name!r} answered {len(body)} bytes as JSON; the most is {_MAX_TOOL_ANSWER_BYTES}. "
+                "Have it give less, such as a page"
+            )
+        return body
 
     async def _score(self, state: RolloutState, request: ComputeRewardRequest) -> bytes:
         inputs = self._inputs(state)

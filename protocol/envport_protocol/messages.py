@@ -9,9 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PROTOCOL_VERSION = "1.0"
+
+OLDEST_PROTOCOL_VERSION = "1.0"
+"""The lowest that this server speaks: it stays when a minor version is added."""
 
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 """A client-made id: up to 128 of the characters A-Z a-z 0-9 . _ : -"""
@@ -46,13 +49,18 @@ class _Answer(BaseModel):
 
 
 class Message(_Answer):
-    """One chat message, as chat templates and the OpenAI API have them."""
+    """One chat message, as chat templates and the OpenAI API have them. Null content is read as no text."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
+
+    @field_validator("content", mode="before", json_schema_input_type=str | None)
+    @classmethod
+    def _null_is_no_text(cls, content: Any) -> Any:
+        return "" if content is None else content
 
 
 class ToolSpec(_Answer):
@@ -92,7 +100,7 @@ class Limits(_Answer):
 class ProtocolRange(_Answer):
     """The protocol versions that the server speaks, both ends included."""
 
-    min: str = PROTOCOL_VERSION
+    min: str = OLDEST_PROTOCOL_VERSION
     max: str = PROTOCOL_VERSION
 
 

@@ -113,7 +113,7 @@ def load_env(folder: Path | str, options: dict[str, Any] | None = None) -> BaseE
         env = make(**arguments)
     except EnvportError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProjectError(
             f"{config.entry_point} of {place} could not be made with {_told(arguments)}: "
             f"{type(error).__name__}: {error}"

@@ -44,6 +44,8 @@ M = TypeVar("M", bound=BaseModel)
 
 _WAIT_FOR_READY_S = 1.0
 _CLOSE_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 5.0
+"""How long a cancelled background task may take: the author's code in it may not listen."""
 
 
 def create_app(env: BaseEnv, *, config: ServeConfig | None = None) -> FastAPI:
@@ -156,7 +158,7 @@ class Readiness:
         for task in (self._preparation, self._sweeper):
             if task is not None:
                 task.cancel()
-                await asyncio.wait({task})
+                await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
 
 
 def _lifespan(host: Host, readiness: Readiness) -> Callable[[FastAPI], Any]:

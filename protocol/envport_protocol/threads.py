@@ -33,16 +33,17 @@ class ThreadPool(Executor):
         """The future of `fn(*args, **kwargs)`.
 
         Raises:
-            RuntimeError: the pool was shut down.
+            RuntimeError: the pool was shut down, or the machine gives no further thread.
         """
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
                 raise RuntimeError("the thread pool is shut down")
-            self._jobs.put((future, partial(fn, *args, **kwargs)))
             if not self._idle.acquire(blocking=False) and self._threads < self._max_threads:
+                threading.Thread(target=self._work, name=f"envport-{self._threads + 1}", daemon=True).start()
                 self._threads += 1
-                threading.Thread(target=self._work, name=f"envport-{self._threads}", daemon=True).start()
+            # Last: where no thread could be begun, the caller is told so, and the work must not run later.
+            self._jobs.put((future, partial(fn, *args, **kwargs)))
         return future
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:

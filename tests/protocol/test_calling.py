@@ -7,7 +7,13 @@ import threading
 
 import pytest
 from envport_protocol.calling import NamedCall, invoke, thread_pool
-from envport_protocol.errors import EnvDefinitionError, EnvFailedError, UnknownTaskError
+from envport_protocol.errors import (
+    EnvDefinitionError,
+    EnvFailedError,
+    ToolError,
+    UnknownRolloutError,
+    UnknownTaskError,
+)
 from envport_protocol.threads import ThreadPool
 
 KNOWN = {"a", "b", "c"}
@@ -55,18 +61,22 @@ async def test_sync_methods_run_in_the_pool_and_async_ones_on_the_loop():
     pool.shutdown()
 
 
-async def test_strangers_become_the_environments_failure_and_our_own_errors_pass():
-    def stranger(a):
-        raise ValueError("the answer is 42")
+async def test_what_an_author_may_not_raise_becomes_the_environments_failure():
+    def raising(error):
+        def method(a):
+            raise error
 
-    def ours(a):
-        raise UnknownTaskError("no split")
+        return method
 
-    with pytest.raises(EnvFailedError, match="stranger raised ValueError") as caught:
-        await NamedCall(stranger, KNOWN)(ALL)
-    assert "42" not in str(caught.value)
-    with pytest.raises(UnknownTaskError, match="no split"):
-        await NamedCall(ours, KNOWN)(ALL)
+    for error in (ValueError("the answer is 42"), UnknownRolloutError("42"), UnknownTaskError("42"), SystemExit(42)):
+        with pytest.raises(EnvFailedError, match=f"method raised {type(error).__name__};") as caught:
+            await NamedCall(raising(error), KNOWN)(ALL)
+        assert "42" not in str(caught.value)
+    for error in (ToolError("no"), EnvDefinitionError("no"), EnvFailedError("no")):
+        with pytest.raises(type(error), match=r"^no$"):
+            await NamedCall(raising(error), KNOWN)(ALL)
+    with pytest.raises(UnknownTaskError, match=r"^no$"):
+        await NamedCall(raising(UnknownTaskError("no")), KNOWN, (UnknownTaskError,))(ALL)
 
 
 def test_the_pool_runs_at_most_so_many_at_a_time_and_reuses_its_threads():
@@ -90,3 +100,19 @@ def test_the_pool_runs_at_most_so_many_at_a_time_and_reuses_its_threads():
     pool.shutdown()
     with pytest.raises(RuntimeError, match="shut down"):
         pool.submit(work, 9)
+
+
+def test_work_that_found_no_thread_does_not_run_later(monkeypatch):
+    pool = ThreadPool(2)
+    ran = []
+    with monkeypatch.context() as patched:
+
+        def no_thread(_):
+            raise RuntimeError("can't start new thread")
+
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            pool.submit(ran.append, "refused")
+    pool.submit(ran.append, "taken").result(timeout=5)
+    pool.shutdown()
+    assert ran == ["taken"]

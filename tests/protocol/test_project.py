@@ -128,3 +128,9 @@ def test_a_module_of_the_same_name_from_another_folder_is_not_mistaken_for_it(tm
     load_env(first)
     with pytest.raises(ProjectError, match=r"'twin_env' of .*two is already loaded from .*one"):
         load_env(second)
+
+
+def test_an_entry_point_that_exits_is_told(tmp_path):
+    code = CODE + "\n\ndef make(**options):\n    raise SystemExit(0)\n"
+    with pytest.raises(ProjectError, match="could not be made with the options greeting: SystemExit: 0"):
+        load_env(folder_of(tmp_path, "exiting", code=code))

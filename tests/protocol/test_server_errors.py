@@ -220,3 +220,72 @@ def test_the_openapi_document_names_every_path_and_only_things_it_defines(api):
     walk(document)
     assert used <= defined
     assert "#/components/schemas/ErrorBody" in used
+
+
+def test_a_message_of_tool_calls_alone_may_have_null_content(api):
+    seen = []
+
+    class Looking(Plain):
+        def compute_reward(self, messages):
+            seen.extend(messages[1:])
+            return 1.0
+
+    server = api(Looking())
+    server.start()
+    calls = [{"id": "1", "type": "function", "function": {"name": "echo", "arguments": "{}"}}]
+    message = {"role": "assistant", "content": None, "tool_calls": calls, "refusal": None}
+    assert server.score([message]).json()["reward"] == 1.0
+    assert seen == [{"role": "assistant", "content": "", "tool_calls": calls}]
+    assert error_of(server.score([{"role": "assistant", "content": 5}])) == (422, "invalid_request")
+
+
+def test_an_error_of_unknown_code_keeps_status_code_and_outcome():
+    detail = {"code": "quota", "message": "come back tomorrow", "outcome": "overloaded", "details": {"left": 0}}
+    error = error_from_body(429, ErrorBody.model_validate({"error": detail}))
+    assert (type(error), error.status, error.code, error.outcome) == (WireError, 429, "quota", Outcome.OVERLOADED)
+    again = error.afresh(f"{error.message}!")
+    assert str(again) == "come back tomorrow (HTTP 429, code 'quota')!"
+    assert (again.status, again.outcome, again.details) == (429, Outcome.OVERLOADED, {"left": 0})
+    assert WireError.outcome is Outcome.INFRA_ERROR
+
+
+def test_a_tools_answer_over_the_limit_is_the_environments_failure(api):
+    class Large(Plain):
+        def run_tool(self, rollout_id, tool_name, text):
+            return "x" * int(text)
+
+    server = api(Large())
+    server.start()
+    assert len(server.run_tool("echo", "fits", text="1048000").json()["content"][0]["text"]) == 1_048_000
+    refused = server.run_tool("echo", "large", text="1048576")
+    assert error_of(refused) == (500, "env_error")
+    assert refused.json()["error"]["message"] == (
+        "tool 'echo' answered 1048673 bytes as JSON; the most is 1048576. Have it give less, such as a page"
+    )
+
+
+async def test_a_start_that_does_not_heed_its_end_does_not_hold_the_server(monkeypatch):
+    import asyncio
+
+    from envport_protocol import server
+    from envport_protocol.hosting import Host
+
+    release = asyncio.Event()
+
+    class Deaf(Plain):
+        async def list_tools(self):
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+            return []
+
+    monkeypatch.setattr(server, "_STOP_TIMEOUT_S", 0.01)
+    readiness = server.Readiness(Host(Deaf(), ServeConfig()))
+    preparation = readiness.begin()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await readiness.stop()
+    release.set()
+    await preparation
