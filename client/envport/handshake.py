@@ -70,7 +70,8 @@ def _check_version(url: str, spoken: Any) -> None:
         raise ProtocolError(url, "its /v1/manifest names no protocol versions")
     spoken_range = ProtocolRange.model_validate(spoken)
     lowest, highest, ours = (_version(url, text) for text in (spoken_range.min, spoken_range.max, PROTOCOL_VERSION))
-    if not lowest <= ours <= highest:
+    # Versions of one major differ by what a reader may ignore.
+    if not lowest[0] <= ours[0] <= highest[0]:
         side = "the server" if highest < ours else "this envport (pip install -U envport)"
         raise VersionError(
             url,

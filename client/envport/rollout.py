@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 from envport_protocol.errors import EnvportError, RolloutEndedError, UnknownRolloutError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from envport.transport import Transport
+
+LEAVE_S = 3.0
+"""How long an end may take while an error, such as Ctrl-C, is on its way out."""
 
 
 class StartedRollout:
@@ -115,7 +119,10 @@ class Rollout(StartedRollout):
     ) -> None:
         try:
             # With an error on its way out there is no time to wait: an idle rollout ends by itself.
-            await self._end(None if error is None else 0.0)
+            async with asyncio.timeout(None if error is None else LEAVE_S):
+                await self._end(None if error is None else 0.0)
+        except TimeoutError:
+            pass
         except (UnknownRolloutError, RolloutEndedError):
             pass  # The server does not hold it any more, which is what was asked for.
         except EnvportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ class Script:
     def __init__(self) -> None:
         self.answers: dict[str, list[httpx.Response | Exception]] = {}
         self.requests: list[httpx.Request] = []
+        self.hangs = False
+        """While true, no request is answered."""
         self.say("/v1/manifest", MANIFEST)
 
     def say(self, path: str, *answers: Any) -> None:
@@ -39,6 +42,8 @@ class Script:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """The handler of `httpx.MockTransport`."""
         self.requests.append(request)
+        if self.hangs:
+            await asyncio.Event().wait()
         turns = self.answers[request.url.path]
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
         if isinstance(answer, Exception):

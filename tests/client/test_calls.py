@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import envport
+import envport.rollout
 import httpx
 import pytest
 from envport_protocol.messages import Message, RewardScore, ToolSpec
@@ -108,6 +111,20 @@ async def test_the_bodys_own_error_is_not_hidden_by_a_failing_end(env, script):
     with pytest.raises(ValueError, match="mine"):
         async with await env.start_rollout(task_id="train-0"):
             raise ValueError("mine")
+    assert script.count("/v1/end_rollout") == 1
+
+
+async def test_a_server_that_hangs_does_not_hold_an_error_back(env, script, monkeypatch):
+    monkeypatch.setattr(envport.rollout, "LEAVE_S", 0.01)
+
+    async def interrupted():
+        async with await env.start_rollout(task_id="t"):
+            script.hangs = True
+            raise KeyError("own")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(KeyError, match="own"):
+            await interrupted()
     assert script.count("/v1/end_rollout") == 1
 
 

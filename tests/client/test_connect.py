@@ -122,7 +122,7 @@ async def test_a_hub_is_no_environment(script, scripted_http, wire_error):
 
 @pytest.mark.parametrize(
     ("lowest", "highest", "remedy"),
-    [("1.1", "2.0", "update this envport (pip install -U envport)"), ("0.1", "0.9", "update the server")],
+    [("2.0", "2.1", "update this envport (pip install -U envport)"), ("0.1", "0.9", "update the server")],
 )
 async def test_another_protocol_version_says_who_must_update(lowest, highest, remedy, script, scripted_http):
     script.say("/v1/manifest", {"protocol": {"min": lowest, "max": highest}, "all": "else may differ"})
@@ -130,11 +130,14 @@ async def test_another_protocol_version_says_who_must_update(lowest, highest, re
     assert told == f"{URL}: the server speaks protocol {lowest} to {highest}, this client 1.0; {remedy}"
 
 
-async def test_a_version_within_the_servers_range_is_served(script, scripted_http):
-    # 1.10 is above 1.9: versions are numbers, not decimals or text.
-    script.say("/v1/manifest", {"name": "e", "version": "1", "protocol": {"min": "0.10", "max": "1.10"}})
+@pytest.mark.parametrize(
+    "spoken", [{"min": "0.10", "max": "1.10"}, {"min": "1.1", "max": "1.1"}, {"min": "1.3", "max": "2.0"}, {}]
+)
+async def test_a_range_with_our_major_version_is_read(spoken, script, scripted_http):
+    script.say("/v1/manifest", {"name": "e", "version": "1", "protocol": spoken})
     async with envport.connect(URL, http=scripted_http) as env:
-        assert env.manifest.protocol.max == "1.10"
+        told = env.manifest.protocol
+    assert (told.min, told.max) == (spoken.get("min", "1.0"), spoken.get("max", "1.0"))
 
 
 async def test_a_server_that_gets_ready_is_waited_for(script, scripted_http, wire_error):
