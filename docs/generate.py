@@ -77,7 +77,8 @@ Written from the code by `make openapi`.
 
 What a command reports goes to stdout, with `--json` as JSON; remarks, progress and errors go to stderr. Exit status: 0
 done, 1 an error that was foreseen (one line that says what was seen, what was expected and what to do), 2 wrong usage,
-130 interrupted by Ctrl-C. An option that names an environment variable takes it from there when it is not given.
+130 interrupted by Ctrl-C or SIGTERM. An option that names an environment variable takes it from there when it is not
+given.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,16 @@ class GreetEnv(BaseEnv):
     def greet(self) -> str:
         "Greets."
         return self.text
+"""
+SLOW_ENV = """
+import time
+
+def GreetEnv():
+    try:
+        print("loading", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
 """
 PROJECT = """
 name = "greet"
@@ -86,3 +97,30 @@ def test_an_option_that_the_environment_does_not_take_is_one_clear_line(folder):
     told = failed(str(folder), "--port", "0", "--option", "volume=11")
     assert told.startswith("error: ")
     assert "volume" in told
+
+
+def test_serving_writes_nothing_into_the_folder(folder):
+    before = sorted(path.name for path in folder.rglob("*"))
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen(command(str(folder), "--port", "0"), stdout=subprocess.PIPE, text=True, env=plain) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline().startswith("envport: serving greet 0.3.0 at ")
+        finally:
+            server.terminate()
+            assert server.wait(30) == 0
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+def test_a_command_that_is_terminated_cleans_up_like_after_ctrl_c(folder):
+    (folder / "greet_env_for_serve.py").write_text(SLOW_ENV)
+    with subprocess.Popen(
+        command(str(folder), "--port", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline() == "loading\n"
+        finally:
+            server.terminate()
+            rest, told = server.communicate(timeout=30)
+    assert (server.returncode, rest, told) == (130, "cleaned up\n", "interrupted\n")

@@ -3,7 +3,7 @@
     0    done
     1    an error that was foreseen; stderr says what was seen, what was expected and what to do
     2    the command line itself is wrong (typer says how)
-    130  interrupted by Ctrl-C
+    130  interrupted by Ctrl-C or SIGTERM
 
 Anything else is a bug of this project and keeps its traceback.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,11 @@ def serve(
         typer.Option(metavar="KEY=VALUE", help="Argument for the environment; repeat for more. JSON, or else text."),
     ] = None,
     digest: Annotated[
-        str | None, typer.Option(help="Content digest of the published bundle, told in the manifest.")
+        str | None,
+        typer.Option(
+            help="Content digest of the published bundle, told in the manifest. Not checked here: "
+            "`envport run` checks what was pulled before it serves it."
+        ),
     ] = None,
 ) -> None:
     """Serve an environment from its folder until Ctrl-C.
@@ -33,6 +38,8 @@ def serve(
     Example: envport serve envs/extraction --port 8000 --option eval_tasks=200
     """
     options = parse_options(option or [])
+    # A pulled folder is what its digest says only as long as nothing is written beside its modules.
+    sys.dont_write_bytecode = True
     require("fastapi", "serve")
     require("uvicorn", "serve")
     from envport_protocol.serving import run_server
