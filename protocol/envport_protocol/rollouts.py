@@ -60,6 +60,7 @@ class _Rollout(Generic[S]):
     calls: dict[str, StoredCall] = field(default_factory=dict[str, StoredCall])
     running: int = 0
     end: asyncio.Future[WireError | None] | None = None
+    end_reason: str = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class RolloutStore(Generic[S]):
                 raise _unknown(rollout_id)
             if rollout.end is None:
                 rollout.end = asyncio.get_running_loop().create_future()
+                rollout.end_reason = reason
                 self._keep(asyncio.create_task(self._end(rollout_id, rollout, rollout.end, reason)))
             error = await asyncio.shield(rollout.end)
         else:
@@ -222,7 +224,7 @@ class RolloutStore(Generic[S]):
             gone = self._ended.get(rollout_id)
             raise _unknown(rollout_id) if gone is None else _ended(rollout_id, gone.reason)
         if rollout.end is not None:
-            raise _ended(rollout_id, "ended")
+            raise _ended(rollout_id, rollout.end_reason)
         return rollout
 
     async def _started(self, rollout_id: str) -> _Rollout[S]:

@@ -481,3 +481,21 @@ async def test_the_state_waits_for_a_start_under_way_and_counts_as_use():
     await store.state("r")
     clock.now = 11
     assert await store.expire_idle() == 0
+
+
+async def test_a_rollout_that_is_just_expiring_says_so():
+    gate = asyncio.Event()
+
+    async def free(_):
+        await gate.wait()
+
+    clock = Clock()
+    store: RolloutStore[State] = RolloutStore(free, StoreLimits(idle_timeout_s=10), clock)
+    await started(store)
+    clock.now = 11
+    expiring = asyncio.create_task(store.expire_idle())
+    await asyncio.sleep(0.01)
+    with pytest.raises(RolloutEndedError, match="idle for too long"):
+        await store.call("r", "c", b"x", nothing, 5)
+    gate.set()
+    assert await expiring == 1
