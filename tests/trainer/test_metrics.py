@@ -28,6 +28,20 @@ def points(folder) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
 
 
+def test_values_that_come_late_join_their_step(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        log.write(1, {"reward": 0.25})
+        log.write(2, {"reward": 0.5})
+        log.amend(2, {"eval/reward": 0.75})
+        log.write(3, {"reward": 1.0})
+    assert read_metrics(tmp_path / "metrics.jsonl") == [
+        {"step": 1, "reward": 0.25},
+        {"step": 2, "reward": 0.5, "eval/reward": 0.75},
+        {"step": 3, "reward": 1.0},
+    ]
+    assert points(tmp_path)["eval/reward"] == [(2, 0.75)]
+
+
 def test_a_resumed_run_drops_the_steps_after_its_checkpoint(tmp_path):
     with MetricsLog(tmp_path) as log:
         for step in (1, 2, 3):

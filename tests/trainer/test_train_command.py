@@ -98,6 +98,16 @@ def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
     assert err.splitlines()[0] == "ended at step 7; the same command with --resume goes on"
 
 
+def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch, tmp_path):
+    def train(config, *, resume):
+        return TrainResult(0, interrupted=True, output=config.output)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    code, _, err = run("--env", "http://e", "--model", "m", "--output", tmp_path)
+    assert code == 130
+    assert err.splitlines()[0] == "ended before the first step was done; the same command begins anew"
+
+
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from envport_protocol import UnknownTaskError
+from envport_protocol import EnvTask, UnknownTaskError, reward
 from envport_trainer.checkpoint import checkpoints
 from envport_trainer.config import TrainConfig
 from envport_trainer.errors import CheckpointError, ConfigError, TrainerError
 from envport_trainer.models import load_policy
 from envport_trainer.training import train
 from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ..conftest import ServerThread
 from .conftest import tiny_model, tiny_tokenizer
@@ -200,6 +201,28 @@ def test_a_run_that_was_stopped_in_the_middle_of_a_step_goes_on_exactly(
     assert_same_run(output, whole)
 
 
+def test_ctrl_c_in_the_first_step_leaves_the_model_and_nothing_in_the_way(whole, serve_env, folder, tmp_path, capsys):
+    gate = Gate(3)
+    url, output = serve_env(YesEnv(gate)), tmp_path / "run"
+
+    def interrupt() -> None:
+        gate.reached.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    result = train(config(url, model=folder, output=output))
+    gate.release.set()
+    assert (result.step, result.interrupted) == (0, True)
+    assert capsys.readouterr().err.count("finishing: ") == 1
+    assert checkpoints(output / "checkpoints") == []
+    assert lines(output) == []
+    assert not (output / "curve.png").exists()
+    assert (output / "model" / "config.json").is_file()
+
+    train(config(url, model=folder, output=output))
+    assert_same_run(output, whole)
+
+
 class Supervised:
     """A server in a process of its own that is started again, once, on the same port when it dies."""
 
@@ -277,6 +300,47 @@ def test_a_run_is_not_resumed_under_other_settings(whole, serve_env, folder):
         train(other, resume=True)
 
 
+def test_resuming_where_no_run_is_changes_nothing(serve_env, folder, tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text('{"step": 1, "reward": 0.5}\n')
+    with pytest.raises(CheckpointError, match=r"checkpoints holds no checkpoint to go on from; check --output"):
+        train(config(serve_env(YesEnv()), model=folder, output=tmp_path), resume=True)
+    assert metrics.read_text() == '{"step": 1, "reward": 0.5}\n'
+
+
+def test_a_run_is_not_resumed_with_another_model_or_chat_template(whole, serve_env, folder, tmp_path):
+    other = tmp_path / "other"
+    LlamaForCausalLM(LlamaConfig(**tiny_model().config.to_dict() | {"hidden_size": 8})).save_pretrained(other)
+    tiny_tokenizer().save_pretrained(other)
+    url = serve_env(YesEnv())
+    state_json = checkpoints(whole / "checkpoints")[-1] / "state.json"
+    saved = json.loads(state_json.read_text())
+    state_json.write_text(json.dumps(saved | {"config": saved["config"] | {"model": str(other)}}))
+    with pytest.raises(CheckpointError, match=r"the model does not fit the checkpoint of step 6 in .*size mismatch"):
+        train(config(url, model=other, output=whole, steps=7), resume=True)
+
+    state_json.write_text(json.dumps(saved))
+    template = tmp_path / "other.jinja"
+    template.write_text("{{ messages[0].content }}")
+    with pytest.raises(CheckpointError, match="belongs to a run with another chat template"):
+        train(config(url, model=folder, output=whole, steps=7, chat_template=template), resume=True)
+
+
+def test_a_run_is_not_resumed_on_another_environment_and_a_changed_one_is_told(whole, serve_env, folder, capsys):
+    class OtherEnv(YesEnv):
+        """The same tasks under another name."""
+
+    with pytest.raises(CheckpointError, match=r"another environment 1: it was \S+, is \S+\. Resume with the same"):
+        train(config(serve_env(OtherEnv()), model=folder, output=whole, steps=7), resume=True)
+
+    state_json = checkpoints(whole / "checkpoints")[-1] / "state.json"
+    saved = json.loads(state_json.read_text())
+    saved["extra"]["envs"][0]["digest"] = "sha256:ab"
+    state_json.write_text(json.dumps(saved))
+    assert train(config(serve_env(YesEnv()), model=folder, output=whole, steps=7), resume=True).step == 7
+    assert "changed since step 6: was sha256:ab, is None" in capsys.readouterr().err
+
+
 def test_a_finished_run_has_nothing_to_resume(whole, serve_env, folder):
     before = lines(whole), state(whole)[1]
     env = YesEnv()
@@ -293,6 +357,36 @@ def test_evaluations_are_logged_and_do_not_change_the_run(whole, serve_env, fold
     assert all(0.5 <= line["eval/reward"] <= 1.0 and "eval/rewards/yes" in line for line in (got[2], got[5]))
     plain = [{name: value for name, value in line.items() if not name.startswith("eval/")} for line in got]
     assert plain == lines(whole)
+
+
+def test_a_failed_evaluation_does_not_end_the_run(whole, serve_env, folder, tmp_path, caplog):
+    class FailsToEvaluate(YesEnv):
+        @reward()
+        def yes(self, completion: str, task: EnvTask) -> float:
+            if task.task_id.startswith("eval"):
+                raise RuntimeError("no gold here")
+            return super().yes(completion)
+
+    output = tmp_path / "run"
+    told = {"eval_every": 3, "eval_tasks": 4, "env_retries": 0}
+    train(config(serve_env(FailsToEvaluate()), model=folder, output=output, **told))
+    assert lines(output) == lines(whole)
+    warnings = [record.getMessage() for record in caplog.records if "evaluation after" in record.getMessage()]
+    assert [message.split(",")[0] for message in warnings] == [f"the evaluation after step {n} failed" for n in (3, 6)]
+
+
+def test_a_step_is_logged_and_saved_before_it_is_evaluated(serve_env, folder, tmp_path):
+    seen: list[tuple[list[dict[str, float]], list[str]]] = []
+    output = tmp_path / "run"
+
+    def look(number: int) -> None:
+        if number == 2 * STARTS + 1:
+            seen.append((lines(output), [path.name for path in checkpoints(output / "checkpoints")]))
+
+    train(config(serve_env(YesEnv(look)), model=folder, output=output, steps=2, eval_every=2, eval_tasks=4))
+    assert [line["step"] for line in seen[0][0]] == [1, 2]
+    assert seen[0][1] == ["step-000002"]
+    assert "eval/reward" in lines(output)[1]
 
 
 def test_ctrl_c_does_not_wait_for_an_evaluation(whole, serve_env, folder, tmp_path):
@@ -319,6 +413,19 @@ def test_an_unknown_split_to_evaluate_on_is_told_before_the_first_step(serve_env
     with pytest.raises(UnknownTaskError, match="has no split 'dev'; it has: train, eval"):
         train(told)
     assert env.scored == 0
+
+
+def test_a_run_whose_environment_breaks_goes_on_from_the_step_before(whole, serve_env, folder, tmp_path):
+    def fail(number: int) -> None:
+        if number > 3 * STARTS:
+            raise RuntimeError("the database is down")
+
+    output = tmp_path / "run"
+    with pytest.raises(TrainerError, match=r"step 4: all 8 rollouts were dropped .* then go on with --resume"):
+        train(config(serve_env(YesEnv(fail)), model=folder, output=output, env_retries=0))
+    assert checkpoints(output / "checkpoints")[-1].name == "step-000003"
+    train(config(serve_env(YesEnv()), model=folder, output=output), resume=True)
+    assert_same_run(output, whole)
 
 
 class FlatEnv(YesEnv):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from envport.client import EnvClient
 
-    from envport_trainer.types import RolloutSpec
+    from envport_trainer.rollouts import RolloutSpec
 
 T = TypeVar("T")
 

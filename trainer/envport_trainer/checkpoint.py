@@ -42,12 +42,8 @@ class TrainState:
     """The model's `state_dict()`; fp32. Tied weights are stored once and come back tied."""
     optimizer: dict[str, Any]
     """The optimizer's `state_dict()`: tensors, numbers, strings, lists and dictionaries."""
-    scheduler: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The learning-rate schedule's state, JSON values."""
     tasks_taken: dict[str, int] = field(default_factory=dict[str, int])
     """Number of tasks that each environment has given, which is where the next one begins."""
-    rng: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Random states by name, such as `torch.get_rng_state()`."""
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     """`TrainConfig.resume_values()` of the run, to compare on resume."""
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -79,7 +75,8 @@ def save_checkpoint(folder: Path, state: TrainState, *, keep: int = 2) -> Path:
             raise
         for old in checkpoints(folder)[:-keep]:
             shutil.rmtree(old.rename(_replaced(old)))
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        # torch and safetensors wrap a full disk in errors of their own, and a NaN in `extra` has no JSON.
         raise CheckpointError(
             f"cannot write the checkpoint {final}: {_first_line(error)}; the earlier ones are whole. "
             "Check the space and the rights, then resume"
@@ -121,10 +118,9 @@ def checkpoints(folder: Path) -> list[Path]:
 def _write(folder: Path, state: TrainState) -> None:
     weights, ties = _untied(state.model)
     save_file(weights, folder / "model.safetensors")
-    torch.save({"optimizer": state.optimizer, "rng": state.rng}, folder / "optimizer.pt")
+    torch.save({"optimizer": state.optimizer}, folder / "optimizer.pt")
     values = {
         "step": state.step,
-        "scheduler": state.scheduler,
         "tasks_taken": state.tasks_taken,
         "config": state.config,
         "extra": state.extra,
@@ -146,9 +142,7 @@ def _read(folder: Path) -> TrainState:
         step=values["step"],
         model=model,
         optimizer=tensors["optimizer"],
-        scheduler=values["scheduler"],
         tasks_taken=values["tasks_taken"],
-        rng=tensors["rng"],
         config=values["config"],
         extra=values["extra"],
     )

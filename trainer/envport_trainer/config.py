@@ -13,8 +13,6 @@ Top-level keys and one `[[env]]` table for each environment:
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -69,7 +67,7 @@ class EnvSource(BaseModel):
 class TrainConfig(BaseModel):
     """A whole training run. Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     envs: Annotated[tuple[EnvSource, ...], Field(min_length=1)]
     """At least one; in TOML each is an `[[env]]` table, on the command line each is an `--env URL`."""
@@ -115,8 +113,6 @@ class TrainConfig(BaseModel):
     """The ratio is clipped below 1 - this."""
     clip_high: Annotated[float, Field(ge=0)] = 0.28
     """The ratio is clipped above 1 + this; higher than `clip_low`, so that rare tokens can rise (DAPO)."""
-    tis_cap: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none)] = 2.0
-    """Cap of the trainer-to-sampler ratio that corrects for their different numerics; "none" leaves it out."""
     advantage: Literal["mean", "std"] = "mean"
     """Reward minus the group's mean (Dr.GRPO), or also divided by its standard deviation (GRPO)."""
 
@@ -190,17 +186,15 @@ class TrainConfig(BaseModel):
             del env["url"]
         return values
 
-    def fingerprint(self) -> str:
-        """Equal for two configurations where one run may be resumed under the other."""
-        text = json.dumps(self.resume_values(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
-        """What keeps a run with `earlier` resume values from going on under this one; empty where nothing does."""
+        """What keeps a run with `earlier` resume values from going on under this one; empty where nothing does.
+
+        A setting that this version does not know any more is passed over.
+        """
         now = self.resume_values()
         return [
             f"{key} was {earlier.get(key)!r}, is now {now.get(key)!r}"
-            for key in sorted(now.keys() | earlier.keys())
+            for key in sorted(now)
             if earlier.get(key) != now.get(key)
         ]
 

@@ -45,6 +45,19 @@ class MetricsLog:
         self._file.write(_as_line({"step": step, **values}))
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._show(step, values)
+
+    def amend(self, step: int, values: Mapping[str, float]) -> None:
+        """Add values to the line of a step that was written. Atomic: the file has the earlier line or the new one."""
+        if not values:
+            return
+        lines = [{**line, **values} if line["step"] == step else line for line in read_metrics(self.path)]
+        self._file.close()
+        _replace(self.path, "".join(_as_line(line) for line in lines))
+        self._file = self.path.open("a", encoding="utf-8")
+        self._show(step, values)
+
+    def _show(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             if math.isfinite(value):
                 self._board.add_scalar(name, value, step)

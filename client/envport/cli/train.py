@@ -116,5 +116,8 @@ def _report(result: TrainResult, as_json: bool) -> None:
         shown = [None if value is None else f"{value:.3f}" for value in (first, last)]
         print_table(["steps", "first reward", "last reward", "output"], [[result.step, *shown, result.output]])
     if result.interrupted:
-        remark(f"ended at step {result.step}; the same command with --resume goes on")
+        if result.step:
+            remark(f"ended at step {result.step}; the same command with --resume goes on")
+        else:
+            remark("ended before the first step was done; the same command begins anew")
         raise typer.Exit(INTERRUPTED)
