@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _PROBE_TIMEOUT_S = 2.0
+_SHOWN_BYTES = 300
+"""Of an answer's body: it is a stranger's, and may have no end."""
 
 
 class NotReadyYetError(Exception):
@@ -22,11 +25,29 @@ class NotReadyYetError(Exception):
 def probe(url: str) -> str | None:
     """None when the server at `url` is ready, else what was seen instead."""
     try:
-        # No proxy: the address is this machine.
-        answer = httpx.get(f"{url}/readyz", timeout=_PROBE_TIMEOUT_S, trust_env=False)
+        return asyncio.run(_seen(f"{url}/readyz"))
+    except TimeoutError:
+        return f"no whole answer within {_PROBE_TIMEOUT_S:g} s"
     except httpx.HTTPError as error:
         return f"{type(error).__name__}: {error}"
-    return None if answer.status_code == 200 else f"HTTP {answer.status_code}: {answer.text[:300]}"
+
+
+async def _seen(url: str) -> str | None:
+    """As `probe`. Asynchronous for the deadline: it holds over an answer that comes byte by byte."""
+    body = b""
+    async with (
+        asyncio.timeout(_PROBE_TIMEOUT_S),
+        # No proxy: the address is this machine.
+        httpx.AsyncClient(trust_env=False, timeout=None) as http,  # noqa: S113 (the deadline is above)
+        http.stream("GET", url) as answer,
+    ):
+        if answer.status_code == 200:
+            return None
+        async for chunk in answer.aiter_bytes(_SHOWN_BYTES):
+            body += chunk
+            if len(body) >= _SHOWN_BYTES:
+                break
+    return f"HTTP {answer.status_code}: {body[:_SHOWN_BYTES].decode(errors='replace')}"
 
 
 def wait_until_ready(

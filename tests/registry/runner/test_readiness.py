@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +42,46 @@ def test_a_ready_server_is_ready(server):
 def test_a_server_that_is_not_ready_says_what_it_answered(server):
     server.statuses = [503]
     assert probe(server.url) == "HTTP 503: body"
+
+
+@pytest.fixture
+def dripping_url():
+    """`dripping_url(first)` of a server that sends a head, `first` bytes at once, then a byte at a time for ever."""
+    done = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 503 Wait\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * listener.first)
+            while not done.wait(0.02):
+                connection.sendall(b"x")
+
+    class Listener(socket.socket):
+        first = 0
+
+    with Listener() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+
+        def start(first: int) -> str:
+            listener.first = first
+            thread.start()
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield start
+        done.set()
+        thread.join(10)
+
+
+def test_of_an_endless_answer_only_the_beginning_is_read(dripping_url):
+    assert probe(dripping_url(1000)) == "HTTP 503: " + "x" * 300
+
+
+def test_an_answer_that_drips_is_given_up_at_the_deadline(dripping_url, monkeypatch):
+    monkeypatch.setattr("envport_registry.runner.readiness._PROBE_TIMEOUT_S", 0.3)
+    assert probe(dripping_url(0)) == "no whole answer within 0.3 s"
 
 
 def test_the_wait_ends_when_the_server_gets_ready_and_tells_its_progress(server):
