@@ -40,7 +40,7 @@ from envport_registry.runner.readiness import NotReadyYetError, probe, wait_unti
 from envport_registry.runner.state import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from envport_registry.runner.launch import OnProgress
 
@@ -48,7 +48,8 @@ _USER = "10001:10001"
 _PORT_INSIDE = 8000
 _FOLDER_INSIDE = "/app/env"
 _TMP = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
-_STOP_TIMEOUT_S = 10
+_STOP_TIMEOUT_S = 25
+"""Longer than a server takes to end by itself: running calls, what they leave, and the environment's own end."""
 _CALL_TIMEOUT_S = 60
 """Of one call to the engine that does not stream."""
 _KNOCK_TIMEOUT_S = 5
@@ -105,10 +106,7 @@ class DockerRuntime:
             if not follow:
                 yield from _last_lines(container, lines)
                 return
-            rest = b""
-            for chunk in container.logs(stream=True, follow=True, tail=lines):
-                *whole, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode(errors="replace") for line in whole)
+            yield from whole_lines(container.logs(stream=True, follow=True, tail=lines))
 
     def stop(self, run: Running) -> None:
         with engine_boundary():
@@ -238,6 +236,16 @@ def connect_engine() -> Any:
             "start Docker, let this user into its group, or run without it by --runtime process",
         ) from error
     return client
+
+
+def whole_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a text that comes in pieces, the last one also without its end."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 @contextmanager

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from envport_registry.runner.launch import OnProgress
 
-_STOP_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 25.0
+"""Longer than a server takes to end by itself: running calls, what they leave, and the environment's own end."""
 _STOP_PAUSE_S = 0.05
 _KEPT_LINES = 20
 _LOG = "log.txt"
@@ -47,7 +48,8 @@ class ProcessRuntime:
         unpack(launch.bundle.tar, served)
         on_progress(f"starting {python}")
         arguments = serve_arguments(str(served), LOOPBACK, port, launch)
-        pid = _spawn([str(python), "-m", "envport", *arguments], served, launch.folder / _LOG)
+        # -P: no module of the folder that it runs in stands in for one of Python's.
+        pid = _spawn([str(python), "-P", "-m", "envport", *arguments], served, launch.folder / _LOG)
         run = Running(
             run_id=launch.run_id,
             ref=launch.ref,

@@ -85,6 +85,17 @@ def test_a_second_run_installs_nothing_and_a_killed_one_is_listed_as_exited(shar
     assert ps(shared_home) == []
 
 
+def test_no_module_of_the_bundle_stands_in_for_one_of_pythons(tmp_path, tiny_env, monkeypatch):
+    monkeypatch.setattr("envport_registry.runner.process.ensure_venv", lambda *_: Path(sys.executable))
+    (tiny_env / "random.py").write_text("raise SystemExit('the random of the bundle')\n")
+    (tiny_env / "envport.py").write_text("raise SystemExit('the envport of the bundle')\n")
+    running = run(tiny_env, home=tmp_path, runtime="process")
+    try:
+        assert httpx.get(f"{running.url}/readyz", timeout=30, trust_env=False).status_code == 200
+    finally:
+        stop(running.run_id, home=tmp_path)
+
+
 class KilledError(BaseException):
     """Stands for SIGKILL: after it nothing of the start runs."""
 
