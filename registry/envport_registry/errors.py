@@ -15,7 +15,8 @@
         ├── StorageError             500  the disk said no
         │   └── NoSpaceError         507  the disk is full
         ├── HubUnreachableError      503  no answer from the hub: raised by the client only
-        └── NotAHubError             502  something else answered: raised by the client only
+        ├── NotAHubError             502  something else answered: raised by the client only
+        └── WrongAnswerError         502  the hub answered about something else: raised by the client only
 
 The hub raises one, it crosses as the one error body, and the client raises the same class again.
 """
@@ -137,6 +138,13 @@ class NotAHubError(RegistryError):
 
     status = 502
     code = "not_a_hub"
+
+
+class WrongAnswerError(RegistryError):
+    """The hub answered for, or sent, another environment or version than was asked for."""
+
+    status = 502
+    code = "wrong_answer"
 
 
 _CLASSES: list[type[RegistryError]] = [*RegistryError.__subclasses__(), NoSpaceError]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from envport_registry.bundle import read_bundle
 from envport_registry.cache import Cache
 from envport_registry.digest import compare_digests, digest_of
-from envport_registry.errors import DigestMismatchError, UnknownVersionError
+from envport_registry.errors import DigestMismatchError, UnknownVersionError, WrongAnswerError
 from envport_registry.hub_client import HubClient
-from envport_registry.names import EnvRef, check_version
+from envport_registry.names import EnvRef, check_version, version_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import httpx
     from envport_protocol.project import ProjectConfig
 
+    from envport_registry.bundle import Bundle
     from envport_registry.hub_client import Progress
     from envport_registry.hub_messages import VersionInfo
 
@@ -49,6 +50,7 @@ def pull(
         BadNameError: `ref` names no environment.
         UnknownEnvError, UnknownVersionError: the hub does not have it.
         DigestMismatchError: what the hub sent, or what lies in the cache, is not what was published.
+        WrongAnswerError: the hub answered for, or sent, another environment or version.
         StorageError: the disk refused; nothing half-written is left.
         WireError: what else the hub answered, or that it did not.
     """
@@ -65,21 +67,42 @@ def pull(
     with HubClient(hub_url, http=http) as hub:
         info = hub.version(ref)
         _check_answer(ref, info, hub_url)
-        bundle = cache.find(info.digest)
-        if bundle is None:
-            bundle = read_bundle(_fetch(hub, info, on_progress))
+        cached = cache.find(info.digest)
+        bundle = cached or read_bundle(_fetch(hub, info, on_progress))
+        _check_bundle(bundle, info, hub_url)
+        if cached is None:
             cache.add(bundle)
     pulled = EnvRef(info.namespace, info.name, info.version)
     return PulledEnv(cache.folder(info.digest), info.digest, bundle.config, pulled)
 
 
 def _check_answer(ref: EnvRef, info: VersionInfo, hub_url: str) -> None:
-    """A pin holds even against the hub."""
+    """What was asked for holds even against the hub.
+
+    Raises:
+        DigestMismatchError, WrongAnswerError: it answered for something else.
+    """
+    other_version = ref.version is not None and version_key(info.version) != version_key(ref.version)
+    if (info.namespace, info.name) != (ref.namespace, ref.name) or other_version:
+        raise WrongAnswerError(
+            f"the hub at {hub_url} was asked for {ref} and answered for "
+            f"{EnvRef(info.namespace, info.name, info.version)}: do not use this hub"
+        )
     if ref.digest is not None and info.digest != ref.digest:
         raise DigestMismatchError(
             f"the hub at {hub_url} answered for {ref} with another digest: seen {info.digest}, expected {ref.digest}; "
             "do not use this hub",
             details={"seen": info.digest, "expected": ref.digest},
+        )
+
+
+def _check_bundle(bundle: Bundle, info: VersionInfo, hub_url: str) -> None:
+    """The name and version inside the bundle are those that the hub gives its digest."""
+    inside = bundle.config
+    if inside.name != info.name or version_key(inside.version) != version_key(info.version):
+        raise WrongAnswerError(
+            f"the hub at {hub_url} gives {EnvRef(info.namespace, info.name, info.version)} the bundle of "
+            f"{inside.name} {inside.version}, by its envport.toml: do not use this hub; nothing was kept"
         )
 
 

@@ -59,4 +59,4 @@ def test_every_registry_error_has_a_code_of_its_own():
     classes = [errors.RegistryError, errors.NoSpaceError]
     classes += [cls for cls in errors.RegistryError.__subclasses__() if cls.__module__ == errors.__name__]
     codes = [cls.code for cls in classes]
-    assert len(set(codes)) == len(codes) == 15
+    assert len(set(codes)) == len(codes) == 16
