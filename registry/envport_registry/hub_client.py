@@ -49,7 +49,7 @@ class HubClient:
     def __init__(self, url: str, *, token: str | None = None, http: httpx.Client | None = None) -> None:
         """
         Raises:
-            NotAHubError: `url` is no http or https URL.
+            NotAHubError: `url` is no http or https URL, or holds a user or password.
             TokenRefusedError: `token` has characters that no token has.
         """
         self.url = _checked_url(url)
@@ -212,6 +212,12 @@ def is_loopback(url: str) -> bool:
 
 
 def _checked_url(url: str) -> str:
+    if "@" in url:
+        # Not shown: what stands before it may be a secret.
+        raise NotAHubError(
+            "the hub's URL has an '@', which no hub's URL has: expected http://HOST:PORT or https://HOST; a secret "
+            "goes to --token or ENVPORT_TOKEN"
+        )
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:

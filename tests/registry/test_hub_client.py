@@ -8,13 +8,15 @@ import threading
 
 import httpx
 import pytest
-from envport_registry import EnvRef, HubClient, pull
+from envport_registry import EnvRef, HubClient, pack, pull
+from envport_registry.cache import Cache
 from envport_registry.errors import (
     DigestMismatchError,
     HubUnreachableError,
     NotAHubError,
     TokenRefusedError,
     UnknownEnvError,
+    WrongAnswerError,
 )
 from envport_registry.hub_client import is_loopback
 
@@ -187,6 +189,59 @@ def test_a_pinned_digest_holds_against_the_hub(home):
     with pytest.raises(DigestMismatchError, match=f"seen {ZERO}, expected {pinned}; do not use this hub"):
         pull(f"me/toy@{pinned}", URL, home, http=httpx.Client(transport=httpx.MockTransport(handle)))
     assert [request.url.path for request in seen] == [f"/v1/envs/me/toy/{pinned}"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [
+        ("me/toy@0.1.0", {"namespace": "you"}),
+        ("me/toy", {"name": "other"}),
+        (f"me/toy@{ZERO}", {"name": "other"}),
+        ("me/toy@0.1.0", {"version": "0.0.9"}),
+    ],
+)
+def test_an_answer_about_something_else_is_refused(home, asked, other):
+    info = VERSION | other
+    env = {"namespace": info["namespace"], "name": info["name"], "default": info["version"], "versions": [info]}
+    handle, seen = answering(httpx.Response(200, json=env if asked == "me/toy" else info))
+    with pytest.raises(WrongAnswerError) as caught:
+        pull(asked, URL, home, http=httpx.Client(transport=httpx.MockTransport(handle)))
+    assert caught.value.message == (
+        f"the hub at {URL} was asked for {asked} and answered for "
+        f"{info['namespace']}/{info['name']}@{info['version']}: do not use this hub"
+    )
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("inside", [{"name": "other"}, {"version": "0.0.9"}])
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_bundle_of_something_else_is_refused_even_under_its_own_digest(home, make_env, inside, cached):
+    bundle = pack(make_env(**inside))
+    if cached:
+        Cache(home).add(bundle)
+    info = VERSION | {"digest": bundle.digest, "size_bytes": len(bundle.tar)}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return (
+            httpx.Response(200, content=bundle.tar) if "/blobs/" in request.url.path else httpx.Response(200, json=info)
+        )
+
+    with pytest.raises(WrongAnswerError) as caught:
+        pull("me/toy@0.1.0", URL, home, http=httpx.Client(transport=httpx.MockTransport(handle)))
+    assert caught.value.message == (
+        f"the hub at {URL} gives me/toy@0.1.0 the bundle of {inside.get('name', 'toy')} "
+        f"{inside.get('version', '0.1.0')}, by its envport.toml: do not use this hub; nothing was kept"
+    )
+    assert cached or not home.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:s3cret@hub.test", "https://s3cret@hub.test/", "s3cret@hub.test", "http://s3cret@"]
+)
+def test_a_url_with_a_user_or_password_is_refused_and_not_shown(url):
+    with pytest.raises(NotAHubError, match="a secret goes to --token or ENVPORT_TOKEN") as caught:
+        HubClient(url)
+    assert "s3cret" not in caught.value.message
 
 
 def test_loopback_is_told_by_spelling_only():

@@ -23,7 +23,11 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Argument for the environment; repeat for more. JSON, or else text."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Argument for the environment; repeat for more. JSON, or else text. Not for secrets: other users of "
+            "this machine can see it.",
+        ),
     ] = None,
     digest: Annotated[
         str | None,
