@@ -33,7 +33,10 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    ref: Annotated[str, typer.Argument(metavar="REF|FOLDER", help="namespace/name[@version] on the hub, or a folder.")],
+    ref: Annotated[
+        str,
+        typer.Argument(metavar="REF|FOLDER", help="namespace/name[@version] on the hub, or a folder: ./name, /name."),
+    ],
     runtime: Annotated[
         Literal["auto", "docker", "process"],
         typer.Option(help="auto: Docker where an engine answers, else a process, which is not isolated."),
@@ -41,7 +44,11 @@ def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Argument for the environment; repeat for more. JSON, or else text."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Argument for the environment; repeat for more. JSON, or else text. Not for secrets: other users of "
+            "this machine can see it.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's id; by default made of the environment's name.")] = None,
     base_image: Annotated[
@@ -156,14 +163,24 @@ def _home(given: Path | None) -> Path:
 
 
 def _source(ref: str, hub: str, home: Path, progress: ProgressLine) -> PulledEnv | Path:
-    """The folder that `ref` is, else what the hub has under that reference."""
-    folder = Path(ref)
-    if (folder / "envport.toml").is_file() or ref.startswith((".", "/", "~")) or folder.is_dir():
-        return folder.expanduser()
-    from envport_registry import pull
+    """What the hub has under the reference `ref`; the folder where it begins as a path, or is no reference."""
+    if ref.startswith((".", "/", "~")):
+        return Path(ref).expanduser()
+    from envport_registry import EnvRef, pull
+    from envport_registry.errors import BadNameError
 
+    folder = Path(ref)
+    try:
+        wanted = EnvRef.parse(ref)
+    except BadNameError:
+        if folder.is_dir():
+            return folder
+        raise
+    # A folder that happens to have the name must not stand in for what was published.
+    if folder.is_dir():
+        remark(f"{ref} is taken from the hub; for the folder of that name write ./{ref}")
     progress(f"pulling {ref}")
-    return pull(ref, hub, home)
+    return pull(wanted, hub, home)
 
 
 def _show_log(error: LoggedError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import pytest
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
-from envport_registry import pack
+from envport_registry import EnvRef, pack
+from envport_registry.errors import UnknownEnvError
 
 TINY_ENV = Path(__file__).parent / "tiny_env"
 
@@ -130,6 +132,34 @@ def test_a_folder_without_an_environment_is_one_line(envport, tmp_path):
     assert (answer.returncode, answer.stdout) == (1, "")
     assert len(answer.stderr.splitlines()) == 1
     assert "envport.toml" in answer.stderr
+
+
+def test_a_folder_does_not_stand_in_for_the_reference_that_is_spelled_like_it(envport, tmp_path, monkeypatch):
+    (tmp_path / "tests").mkdir()
+    shutil.copytree(TINY_ENV, tmp_path / "tests" / "tiny")
+    shutil.copytree(TINY_ENV, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+
+    def pull(ref: EnvRef, *_: object) -> Path:
+        asked.append(str(ref))
+        raise UnknownEnvError("asked")
+
+    started: list[str] = []
+
+    def run(source: Path, **_: object) -> None:
+        started.append(str(source))
+        raise UnknownEnvError("started")
+
+    monkeypatch.setattr("envport_registry.pull", pull)
+    monkeypatch.setattr("envport_registry.runner.run", run)
+    assert envport("run", "tests/tiny").stderr.splitlines()[0] == (
+        "tests/tiny is taken from the hub; for the folder of that name write ./tests/tiny"
+    )
+    for folder in ("./tests/tiny", str(tmp_path / "tests/tiny"), "tiny", "tests/tiny/"):
+        envport("run", folder)
+    assert (asked, started) == (["tests/tiny"], ["tests/tiny", str(tmp_path / "tests/tiny"), "tiny", "tests/tiny"])
+    assert "'Tests' is not a namespace" in envport("run", "Tests/tiny").stderr
 
 
 def test_stop_wants_runs_or_all(envport):
