@@ -65,6 +65,11 @@ class SumEnv(BaseEnv):
         return float(len(messages) == 2)
 
 
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
+
+
 def asked_number(body: dict[str, Any]) -> int:
     return int(body["messages"][0]["content"].split()[0])
 
@@ -119,7 +124,10 @@ async def test_a_tool_call_is_run_and_its_answer_goes_back_to_the_model(serve_en
         ("add", "[1, 2]", "the arguments of a tool call are one JSON object"),
         ("add", {"a": 1}, "b"),
         ("subtract", {"a": 1, "b": 1}, "subtract"),
-        ("x" * 300, {}, "no tool has a name of 300 characters"),
+        ("x" * 300, {}, "the tool call does not fit: "),
+        ("ad d!", {}, "ad d!"),
+        ("add", '{"a": "\\ud800", "b": 1}', "the tool call does not fit: "),
+        ("add", '{"a": 99999999999999999999, "b": 1}', "the tool call does not fit: "),
         ("", {}, "tool"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from envport_protocol.messages import ToolSpec
+from envport_trainer.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
 from envport_trainer.openai import OpenAiModel, Reply, WantedCall
 from starlette.responses import Response
@@ -70,7 +71,7 @@ async def test_the_url_may_be_given_in_any_usual_form(fake_openai, suffix):
     assert (await ask(OpenAiModel(fake_openai.url + suffix))).content == "hello"
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://"])
+@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://", "http://[::1", "http://h:99999", "http://h:x"])
 def test_what_is_no_url_is_told(url):
     with pytest.raises(ModelServerError, match="is no URL of a model server; expected such as http://"):
         OpenAiModel(url)
@@ -89,6 +90,25 @@ async def test_a_busy_server_is_asked_again(fake_openai):
     fake_openai.in_turn(busy, Response("<html>", status_code=502), says("hello"))
     assert (await ask(OpenAiModel(fake_openai.url))).content == "hello"
     assert len(fake_openai.asked) == 3
+
+
+@pytest.mark.parametrize("wanted", ["nan", "inf", "-1e999", "soon"])
+async def test_an_odd_time_to_wait_is_passed_over(fake_openai, wanted, monkeypatch):
+    monkeypatch.setattr("envport_trainer.openai.random.uniform", lambda low, high: 0.01)
+    fake_openai.in_turn(refuses(429, "slow down", **{"retry-after": wanted}), says("hello"))
+    assert (await ask(OpenAiModel(fake_openai.url))).content == "hello"
+
+
+async def test_half_of_a_character_is_replaced_and_a_whole_one_stays(fake_openai):
+    fake_openai.in_turn(Response('{"choices": [{"message": {"content": "a\\ud800b \\ud83d\\ude00"}}]}'))
+    assert (await ask(OpenAiModel(fake_openai.url))).content == "a\ufffdb \U0001f600"
+
+
+async def test_a_flood_of_calls_is_cut(fake_openai):
+    many = calls("add", {})
+    many["choices"][0]["message"]["tool_calls"] *= MAX_CALLS + 1
+    fake_openai.in_turn(many)
+    assert len((await ask(OpenAiModel(fake_openai.url))).calls) == MAX_CALLS
 
 
 async def test_a_server_that_stays_busy_is_told(fake_openai):
@@ -149,6 +169,9 @@ async def test_the_newer_name_of_the_token_limit_is_used_where_it_is_asked_for(f
         (Response("<html>hi"), "answered no JSON but '<html>hi'; is it an OpenAI API?"),
         ({"choices": []}, "answered a chat completion without choices"),
         ({"id": 1}, "answered no chat completion: choices: Field required"),
+        (Response("[" * 100_000), "answered no JSON but '[[["),
+        (Response("[" * 100_000, status_code=400), "HTTP 400: [[["),
+        (Response("hi", headers={"content-encoding": "gzip"}), "its answer cannot be decompressed: "),
         (refuses(404, "no model b"), "HTTP 404: no model b; check the URL and the model's name"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from envport_trainer.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ class OpenAiModel:
         choice = completion.choices[0]
         calls = [
             WantedCall(call.id or f"call-{number}", call.function.name, call.function.arguments)
-            for number, call in enumerate(choice.message.tool_calls or [])
+            for number, call in enumerate((choice.message.tool_calls or [])[:MAX_CALLS])
         ]
         tokens = completion.usage.completion_tokens if completion.usage else None
         return Reply(choice.message.content or "", calls, choice.finish_reason == "length", tokens)
@@ -209,6 +211,8 @@ class OpenAiModel:
                 what = str(error) or type(error).__name__
                 failure = ModelServerError(f"cannot reach {self.url}: {what}; check the URL and that the server runs")
                 status, wait_s = 503, None
+            except httpx.DecodingError as error:
+                raise ModelServerError(f"{self.url}{path}: its answer cannot be decompressed: {error}") from error
             wait_s = wait_s or pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - spreads the tries, guards nothing
             if status not in _TRY_AGAIN or time.monotonic() + wait_s > give_up_at:
                 raise failure
@@ -226,8 +230,8 @@ class OpenAiModel:
 
     def _parsed(self, path: str, content: bytes) -> Any:
         try:
-            return json.loads(content)
-        except ValueError as error:
+            return _whole_characters(json.loads(content))
+        except (ValueError, RecursionError) as error:
             seen = content[:80].decode(errors="replace")
             raise ModelServerError(f"{self.url}{path} answered no JSON but {seen!r}; is it an OpenAI API?") from error
 
@@ -246,8 +250,12 @@ class OpenAiModel:
 
 def _api_root(url: str) -> str:
     root = url.rstrip("/").removesuffix("/chat/completions")
-    parts = urlsplit(root)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(root)
+        fits = parts.scheme in ("http", "https") and bool(httpx.URL(root).host) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        fits = False
+    if not fits:
         raise ModelServerError(f"{url!r} is no URL of a model server; expected such as http://127.0.0.1:8000/v1")
     return root if parts.path.strip("/") else f"{root}/v1"
 
@@ -260,13 +268,22 @@ def _said(content: bytes) -> str:
         error = body.get("error", body) if isinstance(body, dict) else body
         if isinstance(error, dict):
             text = " ".join(str(error[key]) for key in ("code", "message") if error.get(key) is not None) or text
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return " ".join(text.split())[:500] or "it said nothing"
 
 
+def _whole_characters(value: Any) -> Any:
+    """A JSON value in whose texts half a UTF-16 pair has become U+FFFD: no other server takes such a text."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isascii():
+        return value
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
 def _retry_after_s(headers: httpx.Headers) -> float | None:
     try:
-        return min(max(float(headers["retry-after"]), 0.1), _LONGEST_PAUSE_S)
+        wanted_s = float(headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(max(wanted_s, 0.1), _LONGEST_PAUSE_S) if math.isfinite(wanted_s) else None
