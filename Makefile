@@ -44,8 +44,8 @@ images: install ## the Docker images of the environment `extraction`, the hub an
 openapi: dev ## write what follows from the code: docs/openapi.json, errors.md, command-line.md
 	$(BIN)/python docs/generate.py
 
-clean: ## remove what the commands above made
-	rm -rf $(VENV) $(MODEL) dist build demo-out runs .cache .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove what the commands above made; your trained models in runs/ stay
+	rm -rf $(VENV) $(MODEL) dist build demo-out .cache .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

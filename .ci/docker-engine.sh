@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that a Docker engine answers. Exit 0: it does. Exit 1: it does not, and the last line says why.
-# Root on Debian or Ubuntu: installs docker.io, iptables and debootstrap where missing and starts dockerd, which stays.
+# Root on Debian or Ubuntu: installs the client where missing, then asks; where no engine answers it installs docker.io
+# and iptables and starts dockerd, which stays. What base-image.sh needs to make an image is installed too.
 set -euo pipefail
 
 deadline_s=60
@@ -9,23 +10,44 @@ log=/var/log/envport-dockerd.log
 say() { echo "docker-engine: $*" >&2; }
 answers() { docker version --format '{{.Server.Version}}' 2>/dev/null; }
 
-missing() {
-  command -v dockerd >/dev/null || echo docker.io
-  command -v iptables >/dev/null || echo iptables
-  command -v debootstrap >/dev/null || echo debootstrap
-}
-
 may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
-packages=$(missing | tr '\n' ' ')
-if [ -n "$packages" ] && may_install; then
-  say "installing $packages"
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -q >&2
-  # shellcheck disable=SC2086  # a list of package names
-  apt-get install -q -y --no-install-recommends $packages >&2
+updated=
+update() {
+  if [ -z "$updated" ]; then apt-get update -q >&2; fi
+  updated=yes
+}
+
+install() { # install PACKAGE...: does nothing without one, or where this user may not
+  if [ "$#" = 0 ] || ! may_install; then return; fi
+  say "installing $*"
+  update
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+if ! command -v docker >/dev/null && may_install; then
+  update
+  # Since Debian 13 the client is a package of its own; before that it came with the engine.
+  if [ -n "$(apt-cache search --names-only '^docker-cli$')" ]; then install docker-cli; else install docker.io; fi
 fi
 
+for_images=()
+command -v debootstrap >/dev/null || for_images+=(debootstrap)
+command -v gpgv >/dev/null || for_images+=(gpgv)
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || for_images+=(debian-archive-keyring)
+install "${for_images[@]}"
+
+if version=$(answers); then
+  say "engine $version answers"
+  exit 0
+fi
+
+for_engine=()
+command -v dockerd >/dev/null || for_engine+=(docker.io)
+command -v iptables >/dev/null || for_engine+=(iptables)
+install "${for_engine[@]}"
+
+# An engine that was just installed may have been started by the system.
 if version=$(answers); then
   say "engine $version answers"
   exit 0

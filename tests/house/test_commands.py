@@ -51,6 +51,33 @@ def test_make_alone_lists_every_command():
     assert [line.split()[1] for line in listed.stdout.splitlines()] == phony[1].split()
 
 
+def test_make_clean_leaves_the_models_that_a_person_trained():
+    removed = " ".join(recipe("clean")).split()
+    assert "demo-out" in removed
+    assert "--output runs/first" in (ROOT / "README.md").read_text("utf-8")
+    assert [word for word in removed if word.startswith("runs")] == []
+
+
+def test_an_engine_that_answers_is_taken_and_nothing_is_installed(tmp_path):
+    tools = {"docker": "echo 27.0", "debootstrap": "", "gpgv": "", "apt-get": "touch installed", "id": "echo 0"}
+    for name, code in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    script = (ROOT / ".ci/docker-engine.sh").read_text("utf-8").replace("/usr/share/keyrings", str(tmp_path))
+    (tmp_path / "debian-archive-keyring.gpg").touch()
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "docker-engine: engine 27.0 answers\n")
+    assert not (tmp_path / "installed").exists()
+
+
 def make_install(python: str | Path, venv: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", "install", f"PYTHON={python}", f"VENV={venv}"]
     return subprocess.run(
