@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
+from envport_protocol.project import NAME_PATTERN
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 DIGEST_HEADER = "X-Envport-Digest"
 TAR_TYPE = "application/x-tar"
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 VersionText = Annotated[str, Field(pattern=r"^[0-9A-Za-z.!+-]{1,64}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 

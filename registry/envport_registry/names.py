@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envport_protocol.project import NAME_PATTERN
 from packaging.utils import canonicalize_version
 from packaging.version import InvalidVersion, Version
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _REF = re.compile(r"(?P<namespace>[^/@]*)/(?P<name>[^/@]*)(?:@(?P<pin>[^/@]*))?")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NAME = re.compile(NAME_PATTERN)
 _MAX_VERSION_CHARS = 64
 
 

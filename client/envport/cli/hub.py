@@ -9,6 +9,7 @@ import typer
 
 from envport.cli.extras import require
 from envport.cli.output import JsonFlag, print_json, print_table, printable, remark
+from envport.cli.places import DEFAULT_HUB, HomeOption, HubOption, home_of
 from envport.cli.transfer_bar import TransferBar
 
 if TYPE_CHECKING:
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 _RefArgument = Annotated[
     str, typer.Argument(metavar="NS/NAME[@VERSION]", help="The environment; @sha256:DIGEST pins its content.")
 ]
-_HubOption = Annotated[str, typer.Option("--hub", metavar="URL", envvar="ENVPORT_HUB", help="URL of the hub.")]
-_HomeOption = Annotated[
-    Path | None,
-    typer.Option(envvar="ENVPORT_HOME", help="Where envport keeps its files; by default the user's data folder."),
-]
-_DEFAULT_HUB = "http://127.0.0.1:8800"
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +46,7 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="File of the publish token, made if missing; by default ENVPORT_HOME/hub/token.")
     ] = None,
-    home: _HomeOption = None,
+    home: HomeOption = None,
 ) -> None:
     """Serve a hub until Ctrl-C. Reading is open to all who reach it; publishing needs its token.
 
@@ -63,7 +58,7 @@ def serve(
     from envport_registry.hub_serving import serve_hub
     from envport_registry.tokens import token_file_of
 
-    place = _home(home)
+    place = home_of(home)
     secret = (token_file or token_file_of(place)).absolute()
 
     def on_ready(url: str, created: bool) -> None:
@@ -78,12 +73,12 @@ def publish(
     namespace: Annotated[
         str | None, typer.Option(help="Where to publish it; by default the namespace in envport.toml.")
     ] = None,
-    hub: _HubOption = _DEFAULT_HUB,
+    hub: HubOption = DEFAULT_HUB,
     token: Annotated[
         str | None,
         typer.Option(envvar="ENVPORT_TOKEN", help="The hub's token; not needed for a hub of yours on this machine."),
     ] = None,
-    home: _HomeOption = None,
+    home: HomeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Publish an environment under the name and version of its envport.toml. A published version never changes.
@@ -92,7 +87,7 @@ def publish(
     """
     import envport_registry
 
-    secret = token or _own_token(hub, _home(home))
+    secret = token or _own_token(hub, home_of(home))
     with TransferBar("publishing") as bar:
         done = envport_registry.publish(path, hub, secret, namespace, on_progress=bar)
     if json:
@@ -107,7 +102,7 @@ def publish(
 def search(
     query: Annotated[str, typer.Argument(help="Words of its name or summary; all must stand there.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 100,
-    hub: _HubOption = _DEFAULT_HUB,
+    hub: HubOption = DEFAULT_HUB,
     json: JsonFlag = False,
 ) -> None:
     """List the environments on a hub, each with its default version.
@@ -126,7 +121,7 @@ def search(
     print_table(("ENVIRONMENT", "VERSION", "LICENCE", "SUMMARY"), rows, empty=empty)
 
 
-def info(ref: _RefArgument, hub: _HubOption = _DEFAULT_HUB, json: JsonFlag = False) -> None:
+def info(ref: _RefArgument, hub: HubOption = DEFAULT_HUB, json: JsonFlag = False) -> None:
     """Show an environment on a hub, and its versions, highest first.
 
     Example: envport info envport/extraction@0.1.0
@@ -161,8 +156,8 @@ def pull(
     out: Annotated[
         Path | None, typer.Option(help="Also copy the environment into this new folder, to read or change it.")
     ] = None,
-    hub: _HubOption = _DEFAULT_HUB,
-    home: _HomeOption = None,
+    hub: HubOption = DEFAULT_HUB,
+    home: HomeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Fetch an environment into this machine's cache, with its content checked against its digest.
@@ -172,7 +167,7 @@ def pull(
     import envport_registry
 
     with TransferBar("pulling") as bar:
-        pulled = envport_registry.pull(ref, hub, _home(home), on_progress=bar)
+        pulled = envport_registry.pull(ref, hub, home_of(home), on_progress=bar)
     folder = pulled.folder
     if out is not None:
         folder = out.absolute()
@@ -183,12 +178,6 @@ def pull(
     print(f"pulled {pulled.ref}")
     print(pulled.digest)
     print(folder)
-
-
-def _home(given: Path | None) -> Path:
-    from envport_registry import default_home
-
-    return (given or default_home()).absolute()
 
 
 def _own_token(hub: str, home: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from envport.cli.output import JsonFlag, print_json, print_table, printable, remark
+from envport.cli.places import DEFAULT_HUB, HomeOption, HubOption, home_of
 from envport.cli.progress_line import ProgressLine
 from envport.cli.serve import parse_options
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from envport_registry import PulledEnv
     from envport_registry.runner import LoggedError, Running, RunStatus
 
-_HomeOption = Annotated[
-    Path | None,
-    typer.Option(envvar="ENVPORT_HOME", help="Where envport keeps its files; by default the user's data folder."),
-]
 _RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its reference.")]
 
 
@@ -59,8 +56,8 @@ def run(
         ),
     ] = None,
     ready_timeout: Annotated[float, typer.Option(min=1.0, help="Seconds from its start until it must be ready.")] = 120,
-    hub: Annotated[str, typer.Option(envvar="ENVPORT_HUB", help="URL of the hub.")] = "http://127.0.0.1:8800",
-    home: _HomeOption = None,
+    hub: HubOption = DEFAULT_HUB,
+    home: HomeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Run an environment from the hub or from a folder, and print its URL when it is ready; `envport stop` ends it.
@@ -73,8 +70,8 @@ def run(
     try:
         with ProgressLine() as progress:
             running = runner.run(
-                _source(ref, hub, _home(home), progress),
-                home=_home(home),
+                _source(ref, hub, home_of(home), progress),
+                home=home_of(home),
                 runtime=runtime,
                 port=port,
                 base_image=base_image or runner.DEFAULT_BASE_IMAGE,
@@ -95,14 +92,14 @@ def run(
     print(running.url)
 
 
-def ps(home: _HomeOption = None, json: JsonFlag = False) -> None:
+def ps(home: HomeOption = None, json: JsonFlag = False) -> None:
     """List what runs on this machine.
 
     Example: envport ps
     """
     from envport_registry import runner
 
-    runs = runner.ps(_home(home))
+    runs = runner.ps(home_of(home))
     if json:
         print_json([{**_as_json(run), "status": str(status)} for run, status in runs])
         return
@@ -115,7 +112,7 @@ def logs(
     wanted: _RunArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until the run ends.")] = False,
     lines: Annotated[int, typer.Option(min=0, max=100_000, help="How many of the last lines to show.")] = 100,
-    home: _HomeOption = None,
+    home: HomeOption = None,
 ) -> None:
     """Show a run's log.
 
@@ -123,14 +120,14 @@ def logs(
     """
     from envport_registry import runner
 
-    for line in runner.logs(wanted, home=_home(home), lines=lines, follow=follow):
+    for line in runner.logs(wanted, home=home_of(home), lines=lines, follow=follow):
         print(_log_line(line), flush=follow)
 
 
 def stop(
     wanted: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Runs, named as for `logs`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Stop all runs.")] = False,
-    home: _HomeOption = None,
+    home: HomeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """End runs and forget them with their logs.
@@ -141,10 +138,10 @@ def stop(
 
     if bool(wanted) == everything:
         raise typer.BadParameter("expected one or more RUN, or --all", param_hint="RUN")
-    ids = [run.run_id for run, _ in runner.ps(_home(home))] if everything else wanted or []
+    ids = [run.run_id for run, _ in runner.ps(home_of(home))] if everything else wanted or []
     stopped: list[str] = []
     for name in ids:
-        stopped.append(runner.stop(name, home=_home(home)).run_id)
+        stopped.append(runner.stop(name, home=home_of(home)).run_id)
         if not json:
             print(f"stopped {stopped[-1]}")
     if json:
@@ -154,12 +151,6 @@ def stop(
 
 
 _KINDS = {"docker": "Docker container", "process": "process"}
-
-
-def _home(given: Path | None) -> Path:
-    from envport_registry import default_home
-
-    return (given or default_home()).absolute()
 
 
 def _source(ref: str, hub: str, home: Path, progress: ProgressLine) -> PulledEnv | Path:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from envport_protocol.project import NAME_PATTERN
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envport_registry.errors import disk_boundary
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RuntimeName = Literal["docker", "process"]
 
-_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_RUN_ID = re.compile(NAME_PATTERN)
 
 
 class Running(BaseModel):

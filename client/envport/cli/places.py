@@ -1,0 +1,25 @@
+"""Where the commands find the hub and this user's files: the options, and what they mean when left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_HUB = "http://127.0.0.1:8800"
+
+HubOption = Annotated[str, typer.Option("--hub", metavar="URL", envvar="ENVPORT_HUB", help="URL of the hub.")]
+"""The `--hub` of every command that asks one; its default is `DEFAULT_HUB`."""
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(envvar="ENVPORT_HOME", help="Where envport keeps its files; by default the user's data folder."),
+]
+"""The `--home` of every command that reads or writes there; `home_of` tells what it means."""
+
+
+def home_of(given: Path | None) -> Path:
+    """The folder that was given, else the user's data folder; absolute."""
+    from envport_registry import default_home
+
+    return (given or default_home()).absolute()
