@@ -9,6 +9,7 @@ import pytest
 import torch
 from envport_trainer.errors import ModelError
 from envport_trainer.models import LoadedModel, load_policy, load_tokenizer, save_model, stop_ids
+from safetensors import SafetensorError
 
 from .conftest import TEMPLATE, tiny_model, tiny_tokenizer
 
@@ -70,6 +71,41 @@ def test_a_failed_save_leaves_the_earlier_model_and_nothing_half_written(tmp_pat
         save_model(model, tiny_tokenizer(), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     load_policy(str(folder))
+
+
+def test_an_error_of_the_writing_library_is_told(tmp_path, monkeypatch):
+    def full_disk(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    model = tiny_model()
+    monkeypatch.setattr(type(model), "save_pretrained", full_disk)
+    with pytest.raises(ModelError, match=r"cannot write the model to .*saved: .*No space left on device; check the"):
+        save_model(model, tiny_tokenizer(), tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_earlier_model_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    folder = tmp_path / "saved"
+    save_model(tiny_model(), tiny_tokenizer(), folder)
+    rename = type(folder).rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith(".saved.new-"):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(type(folder), "rename", refuse)
+    with pytest.raises(ModelError, match="Input/output error"):
+        save_model(tiny_model(), tiny_tokenizer(), folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    load_policy(str(folder))
+
+
+def test_what_a_killed_save_left_is_removed_and_nothing_else(tmp_path):
+    for name in (".saved.new-abc", ".saved.old-abc/model", ".saved.mine", ".other.new-abc"):
+        (tmp_path / name).mkdir(parents=True)
+    save_model(tiny_model(), tiny_tokenizer(), tmp_path / "saved")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.new-abc", ".saved.mine", "saved"]
 
 
 def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):

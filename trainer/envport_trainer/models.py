@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from envport_trainer.errors import ModelError
@@ -81,8 +83,9 @@ def save_model(
 ) -> None:
     """Write an ordinary model folder (safetensors, configuration, tokenizer, chat template).
 
-    Atomic: `folder` holds the earlier model or the whole new one. bf16 is what samplers read; the fp32 weights that
-    training needs are in the checkpoints.
+    `folder` never holds half a model: it is the earlier one or the whole new one. Where this process is killed in the
+    moment between, `folder` is missing, and the earlier model lies beside it as `.NAME.old-*/model` until the next
+    save. bf16 is what samplers read; the fp32 weights that training needs are in the checkpoints.
 
     Raises:
         ModelError: the folder cannot be written, or holds something that is not a model.
@@ -91,14 +94,17 @@ def save_model(
         raise ModelError(f"{folder} exists and is not a model folder; choose another folder or move it away")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        _remove_leftovers(folder, "new")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
         try:
             _write(model, tokenizer, temporary, dtype)
             _swap_in(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise ModelError(f"cannot write the model to {folder}: {error}; check the space and the rights") from error
+        _remove_leftovers(folder, "old")
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
+        reason = " ".join(str(error).split())
+        raise ModelError(f"cannot write the model to {folder}: {reason}; check the space and the rights") from error
 
 
 def export_gguf(gguf: Path, folder: Path) -> None:
@@ -235,10 +241,22 @@ def _is_replaceable(folder: Path) -> bool:
 
 
 def _swap_in(temporary: Path, folder: Path) -> None:
+    """Put `temporary` in the place of `folder`, which comes back where that fails."""
     if not folder.exists():
         temporary.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.rename(old / "model")
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent))
+    try:
+        folder.rename(old / "model")
+        temporary.rename(folder)
+    except BaseException:
+        if (old / "model").exists():
+            (old / "model").rename(folder)
+        old.rmdir()
+        raise
+
+
+def _remove_leftovers(folder: Path, kind: Literal["new", "old"]) -> None:
+    """Of this save and of killed ones."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-*"):
+        shutil.rmtree(path, ignore_errors=True)
