@@ -241,3 +241,20 @@ def test_a_model_that_repeats_itself_makes_a_bounded_number_of_calls():
     one = [json.dumps({"name": f"tool{n}"}) for n in range(MAX_CALLS + 5)]
     turn = mine.read(ids_of(mine, "".join(f"<tool_call>{call}</tool_call>" for call in one)))
     assert [call.name for call in turn.calls] == [f"tool{n}" for n in range(MAX_CALLS)]
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ raise_exception('No role\\n system') }}", "No role system"),
+        ("{{ messages[0].content + 1 }}", "can only concatenate"),
+        ("{% for", "unexpected"),
+    ],
+    ids=["refuses", "stumbles", "is broken"],
+)
+def test_a_template_that_refuses_the_conversation_is_told_with_the_flag_that_helps(template, why):
+    mine = byte_chat(template)
+    expected = rf"refuses a conversation of system, user: .*{why}.*--chat-template FILE"
+    with pytest.raises(ModelError, match=expected) as told:
+        mine.prompt_ids([Message(role="system", content="Be brief."), QUESTION], [])
+    assert "\n" not in str(told.value)

@@ -61,7 +61,11 @@ class Chat:
         self._checked_tools = False
 
     def prompt_ids(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        """The ids of the conversation so far, up to where the model's turn begins."""
+        """The ids of the conversation so far, up to where the model's turn begins.
+
+        Raises:
+            ModelError: the chat template refuses it, such as for having no place for a system message.
+        """
         template = self._template_with_tools() if tools else None
         return self._encode(self._render([self._message(m) for m in messages], tools, template, prompt=True))
 
@@ -110,9 +114,18 @@ class Chat:
         self, messages: list[dict[str, Any]], tools: Sequence[ToolSpec], template: str | None, *, prompt: bool
     ) -> str:
         described: list[Any] = [{"type": "function", "function": self._defused(tool.model_dump())} for tool in tools]
-        rendered = self.tokenizer.apply_chat_template(
-            messages, tools=described or None, chat_template=template, add_generation_prompt=prompt, tokenize=False
-        )
+        from jinja2 import TemplateError  # comes with transformers; the rest of this module does without
+
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                messages, tools=described or None, chat_template=template, add_generation_prompt=prompt, tokenize=False
+            )
+        except (TemplateError, TypeError) as error:
+            roles = ", ".join(str(message["role"]) for message in messages)
+            raise ModelError(
+                f"the model's chat template refuses a conversation of {roles}: {' '.join(str(error).split())}; "
+                "give another template with --chat-template FILE"
+            ) from error
         return str(rendered)
 
     def _encode(self, text: str) -> list[int]:
