@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -107,6 +108,51 @@ def test_a_missing_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     code, _, err = run("--env", "http://e", "--model", "m")
     assert (code, err.endswith("pip install 'envport[train]'\n")) == (1, True)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+from envport.cli import app
+from envport.cli.boundary import exit_code_of
+sys.exit(exit_code_of(lambda: app(sys.argv[1:])))
+"""
+
+
+def test_a_served_model_needs_no_torch_here(serve_env, fake_openai):
+    fake_openai.answer = lambda _: says("yes")
+    args = ["eval", "--env", serve_env(ParityEnv()), "--model", fake_openai.url, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *args], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["mean"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("", "--out is a folder, expected a file"), ("file/eval.json", "File exists")]
+)
+def test_a_place_that_takes_no_file_is_told_before_the_work(run, tmp_path, place, why):
+    (tmp_path / "file").touch()
+    code, out, err = run("--env", "http://127.0.0.1:1", "--model", "m", "--out", tmp_path / place)
+    blamed = tmp_path / place if why.startswith("--out") else tmp_path / "file"
+    assert (code, out, err) == (1, "", f"error: {why}: {blamed}\n")
+
+
+def test_the_table_is_there_where_the_file_cannot_be_written_after_all(run, serve_env, fake_openai, tmp_path):
+    folder = tmp_path / "results"
+
+    def answer(_: object) -> dict[str, object]:
+        if folder.exists():
+            folder.rmdir()
+            folder.touch()
+        return says("yes")
+
+    fake_openai.answer = answer
+    options = ("--n", 1, "--out", folder / "eval.json")
+    code, out, err = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url, *options)
+    assert (code, out.splitlines()[2].split()[:2]) == (1, ["reward", "1.000"])
+    assert err.startswith("error: File exists: ")
 
 
 def test_the_help_has_an_example(run):

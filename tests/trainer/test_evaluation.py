@@ -9,15 +9,18 @@ from typing import Any
 
 import envport
 import pytest
+import torch
 from envport_protocol import BaseEnv, EnvTask, ToolError, reward, tool
 from envport_protocol.errors import UnknownTaskError
 from envport_trainer.chat import Chat
+from envport_trainer.config import EnvSource, TrainConfig
 from envport_trainer.errors import ModelServerError, TrainerError
-from envport_trainer.evaluation import evaluate, evaluate_url, sampled, served
+from envport_trainer.evaluation import evaluate, evaluate_url, local, sampled, served
 from envport_trainer.evaluation_result import Estimate, EvalResult, EvalRow, estimate_columns
 from envport_trainer.openai import OpenAiModel
 from envport_trainer.rollouts import RolloutLimits
 from envport_trainer.types import Sample
+from transformers import LlamaForCausalLM
 
 from .conftest import WORDS, tiny_tokenizer
 from .fake_openai import calls, refuses, says
@@ -228,6 +231,20 @@ async def test_a_model_in_this_process_is_evaluated_by_its_token_ids(serve_env):
         result = await evaluate(env, model, limits, n=2)
     assert (result.mean, result.se, result.n, result.model) == (1.0, 0.0, 2, "tiny")
     assert [(row.tokens, row.finish, row.messages[-1]["content"]) for row in result.rows] == [(2, "stop", "yes")] * 2
+
+
+def test_a_local_model_stands_on_the_device_of_the_configuration(tiny_folder, monkeypatch):
+    def config(device: str) -> TrainConfig:
+        return TrainConfig(envs=(EnvSource(url="http://e"),), model=str(tiny_folder), device=device)
+
+    moved: list[torch.device] = []
+    move = LlamaForCausalLM.to
+    monkeypatch.setattr(LlamaForCausalLM, "to", lambda model, *to: moved.append(to[0]) or move(model, *to))
+    with local(config("cpu")):
+        assert moved[0] == torch.device("cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(TrainerError, match='device is "cuda", but torch sees no CUDA device'), local(config("cuda")):
+        pass
 
 
 async def test_no_more_attempts_run_at_once_than_the_model_takes(serve_env):

@@ -54,13 +54,17 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
 
     Raises:
         ModelError: it cannot be loaded.
+        TrainerError: its device is not there.
         SamplerError: the sampler does not start.
     """
     from envport_trainer.chat import Chat
+    from envport_trainer.devices import find_device
     from envport_trainer.models import load_policy, stop_ids
     from envport_trainer.samplers import make_sampler
 
+    device = find_device(config.device)
     loaded = load_policy(config.model, chat_template=config.chat_template)
+    loaded.model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
     stops = stop_ids(loaded)
     sampler = make_sampler(config, loaded, stops)
     try:

@@ -250,14 +250,17 @@ class OpenAiModel:
 
 def _api_root(url: str) -> str:
     root = url.rstrip("/").removesuffix("/chat/completions")
-    try:
-        parts = urlsplit(root)
-        fits = parts.scheme in ("http", "https") and bool(httpx.URL(root).host) and parts.port != 0
-    except (ValueError, httpx.InvalidURL):
-        fits = False
-    if not fits:
+    if not _is_web_url(root):
         raise ModelServerError(f"{url!r} is no URL of a model server; expected such as http://127.0.0.1:8000/v1")
-    return root if parts.path.strip("/") else f"{root}/v1"
+    return root if urlsplit(root).path.strip("/") else f"{root}/v1"
+
+
+def _is_web_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and parts.port != 0 and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 def _said(content: bytes) -> str:

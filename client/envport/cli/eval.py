@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,8 +56,8 @@ def evaluate(
 
     envport eval --env http://127.0.0.1:8000 --model http://127.0.0.1:9000/v1 --temperature 0.7
     """
-    require("torch", "train")
-    require("transformers", "train")
+    if out is not None:
+        _check_writable(out)
     from envport_trainer.rollouts import RolloutLimits
 
     limits = RolloutLimits(
@@ -71,6 +73,8 @@ def evaluate(
 
         result = _evaluate_served(env, OpenAiModel(model, name=served_model, key=api_key), limits, tasks)
     else:
+        require("torch", "train")
+        require("transformers", "train")
         options: dict[str, Any] = {
             "envs": [{"url": env}],
             "model": model,
@@ -83,10 +87,23 @@ def evaluate(
             "seed": seed,
         }
         result = _evaluate_local(env, options, limits, tasks)
+    _report(result, as_json)
     if out is not None:
         result.write(out)
         remark(f"wrote {out}")
-    _report(result, as_json)
+
+
+def _check_writable(out: Path) -> None:
+    """An evaluation may take an hour: a place that takes no file is told before it.
+
+    Raises:
+        OSError: no file can be written there.
+    """
+    if out.is_dir():
+        raise IsADirectoryError(EISDIR, "--out is a folder, expected a file", str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        pass
 
 
 def _evaluate_local(env: str, options: dict[str, Any], limits: RolloutLimits, tasks: dict[str, Any]) -> EvalResult:
