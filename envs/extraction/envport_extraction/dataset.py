@@ -114,6 +114,8 @@ def _read_row(line: str, number: int, where: str) -> Row:
     text, labels = fields.get("text"), fields.get("event")
     if not isinstance(text, str) or not text.strip():
         raise DatasetError(f'{where}: "text" is {_short(text)}; {_SHAPE}')
+    if _has_half_character(text):
+        raise DatasetError(f'{where}: "text" is {_short(text)}, with half of a UTF-16 pair; expected whole characters')
     if not isinstance(labels, dict):
         raise DatasetError(f'{where}: "event" is {_short(labels)}; {_SHAPE}')
     raw = cast("dict[str, Any]", labels)
@@ -146,6 +148,14 @@ def _province_status(raw: Any, read: tuple[str, ...], real: tuple[str, ...]) -> 
         return ProvinceStatus.NOT_A_PROVINCE
     written = raw if isinstance(raw, list) else [raw]
     return ProvinceStatus.CANONICAL if written == list(real) else ProvinceStatus.OTHER_SPELLING
+
+
+def _has_half_character(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _short(value: Any) -> str:

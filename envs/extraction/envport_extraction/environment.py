@@ -29,8 +29,6 @@ from envport_extraction.tasks import GeneratedTasks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envport_protocol.task import EnvTask
-
 _BALANCE_SAMPLE: Final = 1000
 _MAX_NAME_CHARS: Final = 100
 

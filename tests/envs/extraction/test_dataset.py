@@ -75,6 +75,7 @@ def test_faults_of_hand_made_labels_are_taken_as_they_are(tmp_path):
         ("[1]", "a JSON list", 'expected {"text"'),
         ({"event": EVENT}, '"text" is None', 'expected {"text"'),
         ({"text": "  ", "event": EVENT}, '"text" is', 'expected {"text"'),
+        ('{"text": "a \\ud800 b", "event": {}}', "'a \\ud800 b', with half of a UTF-16 pair", "whole characters"),
         ({"text": "x", "event": "detention"}, "\"event\" is 'detention'", 'expected {"text"'),
         (row(min_killed="two"), "min_killed is 'two'", "whole number"),
         (row(killq="yes"), "killq is 'yes'", "true, false"),
