@@ -121,6 +121,9 @@ def test_the_three_method_environment_is_served(tmp_path: Path):
         rollout = env.start_rollout(messages=[{"role": "user", "content": "1+2.5?"}], ground_truth="3.5")
         answer = rollout.run_tool("add", {"numbers": "1+2.5"})
         assert (answer.text, answer.outcome) == ("3.5", Outcome.OK)
+        wrong = rollout.run_tool("add", {"numbers": "three+4"})
+        said = "could not convert string to float: 'three'; write numbers like 1+2.5"
+        assert (wrong.text, wrong.outcome, wrong.trainable) == (said, Outcome.TOOL_ERROR, True)
         scored = rollout.compute_reward("It is 3.5")
         assert {name: part.score for name, part in scored.rewards.items()} == {"correct": 1.0, "brief": 0.25}
         assert scored.reward == 1.25
