@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, cast
@@ -94,17 +95,16 @@ def as_messages(raw: Sequence[Message | Mapping[str, Any]]) -> tuple[Message, ..
 def as_env_task(row: Any, task_id: str) -> EnvTask:
     """A task from what `tasks` or `dataset_preprocess` gave.
 
-    That is an EnvTask, or a mapping or object with `prompt`, `messages` or `prompt_messages`, and with `ground_truth`,
-    `task`, `init_rollout_args`, `metadata`, `task_id` or `id`.
+    That is an EnvTask, or a mapping or object with the keys of `ROW_KEYS`. `task_id` is used where the row has none of
+    its own.
 
-    `task_id` is used where the row has none of its own. Other keys stay on the server, in `private`.
+    Raises:
+        EnvDefinitionError: a mapping has a key that no task has, or the row is no task at all.
     """
     if isinstance(row, EnvTask):
         return row if row.task_id else replace(row, task_id=task_id)
-    fields = dict(cast("Mapping[str, Any]", row)) if isinstance(row, Mapping) else _attributes(row)
-    private = fields.get("task")
-    rest: dict[str, Any] = dict(cast("Mapping[str, Any]", private)) if isinstance(private, Mapping) else {}
-    rest |= {name: value for name, value in fields.items() if name not in _KNOWN}
+    fields = _items(cast("Mapping[str, Any]", row)) if isinstance(row, Mapping) else _attributes(row)
+    private = _private(fields)
     prompt = fields.get("prompt")
     messages: Any = fields.get("prompt_messages") or fields.get("messages")
     if isinstance(prompt, list):
@@ -114,20 +114,61 @@ def as_env_task(row: Any, task_id: str) -> EnvTask:
         str(own_id) if own_id is not None else task_id,
         messages=messages or (),
         prompt=None if messages else prompt,
-        ground_truth=fields["ground_truth"] if "ground_truth" in fields else rest.get("ground_truth"),
+        ground_truth=fields["ground_truth"] if "ground_truth" in fields else private.get("ground_truth"),
         metadata=fields.get("metadata") or {},
-        private=rest,
-        init_args=fields.get("init_rollout_args") or {},
+        private=private,
+        init_args=fields.get("init_args") or fields.get("init_rollout_args") or {},
     )
 
 
-_KNOWN = frozenset(
-    {"task_id", "id", "prompt", "messages", "prompt_messages", "ground_truth", "metadata", "task", "init_rollout_args"}
+ROW_KEYS = (
+    "task_id",
+    "id",
+    "prompt",
+    "messages",
+    "prompt_messages",
+    "ground_truth",
+    "metadata",
+    "private",
+    "task",
+    "init_args",
+    "init_rollout_args",
 )
+"""What a row may have. `id`, `prompt_messages`, `task` and `init_rollout_args` are other words for the one before."""
+
+
+def _items(row: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = next((name for name in row if name not in ROW_KEYS), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(str(unknown), ROW_KEYS, n=1)
+        near = close[0] if close else _MEANT.get(str(unknown).lower())
+        meant = f"did you mean {near!r}? A row's keys" if near else "a row's keys"
+        raise EnvDefinitionError(
+            f"a task row has the unknown key {unknown!r}; {meant} are {', '.join(ROW_KEYS)}; what else the reward "
+            "needs goes under 'private', or let dataset_preprocess turn the row into a task"
+        )
+    return dict(row)
+
+
+_MEANT: dict[str, str] = {
+    **dict.fromkeys(("answer", "solution", "label", "target", "expected", "truth"), "ground_truth"),
+    **dict.fromkeys(("question", "text", "input", "problem", "instruction"), "prompt"),
+}
+"""The words that datasets have for a task's keys."""
+
+
+def _private(fields: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [fields.get("task"), fields.get("private")]
+    return {
+        name: value
+        for part in parts
+        if isinstance(part, Mapping)
+        for name, value in cast("Mapping[str, Any]", part).items()
+    }
 
 
 def _attributes(row: Any) -> dict[str, Any]:
-    fields = {name: getattr(row, name) for name in _KNOWN if hasattr(row, name)}
+    fields = {name: getattr(row, name) for name in ROW_KEYS if hasattr(row, name)}
     if not fields:
         raise EnvDefinitionError(
             f"a task is {type(row).__name__}; expected EnvTask, or a dict with prompt and ground_truth"

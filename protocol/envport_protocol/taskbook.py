@@ -31,7 +31,8 @@ class TaskBook:
         """Asks the environment for all its splits.
 
         Raises:
-            EnvDefinitionError, EnvFailedError: they are not sequences, or its code raised.
+            EnvDefinitionError, EnvFailedError: they are not sequences, the first row of a list is no task, or its
+                code raised.
         """
         if not overrides(self._env, "tasks"):
             return
@@ -49,6 +50,8 @@ class TaskBook:
                     "access by index, like a list"
                 )
             self._rows[name] = cast("Sequence[Any]", rows)
+            if isinstance(rows, (list, tuple)) and self._rows[name]:
+                await self.at(name, 0)  # a wrong form is told now, not in each rollout; lazy rows stay lazy
 
     @property
     def splits(self) -> list[Split]:

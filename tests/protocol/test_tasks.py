@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import Path
 
+import pytest
 from envport_protocol import BaseEnv, EnvTask, ToolError, UnknownTaskError, reward, tool
 from envport_protocol.config import ServeConfig
+from envport_protocol.errors import EnvDefinitionError
+from envport_protocol.task import ROW_KEYS, as_env_task
 
 
 class Capitals(BaseEnv):
@@ -229,3 +234,50 @@ def test_an_index_of_ids_that_takes_longer_than_the_deadline_is_made_once(api):
             break
     assert found.json()["task_id"] == "id-2"
     assert Slow.rows.reads[:2] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("answer", "; did you mean 'ground_truth'? A row's keys are task_id, id, prompt, "),
+        ("ground_thruth", "; did you mean 'ground_truth'? A row's keys are task_id, id, prompt, "),
+        ("question", "; did you mean 'prompt'? A row's keys are task_id, id, prompt, "),
+        ("zzz", "; a row's keys are task_id, id, prompt, messages, prompt_messages, ground_truth, metadata, private, "),
+    ],
+)
+def test_a_row_with_an_unknown_key_is_refused_with_the_known_ones(key, hint):
+    with pytest.raises(EnvDefinitionError) as caught:
+        as_env_task({"prompt": "1+1?", key: "2"}, "train-0")
+    assert str(caught.value).startswith(f"a task row has the unknown key {key!r}{hint}")
+    assert "'2'" not in str(caught.value)
+
+
+def test_every_key_of_a_row_has_its_place_in_the_task():
+    row = {
+        "id": 7,
+        "prompt_messages": [{"role": "user", "content": "1+1?"}],
+        "ground_truth": "2",
+        "metadata": {"level": 1},
+        "private": {"steps": 3},
+        "init_args": {"board": "b"},
+    }
+    task = as_env_task(row, "train-0")
+    assert (task.task_id, task.messages[0].content, task.ground_truth) == ("7", "1+1?", "2")
+    assert (task.metadata, task.private, task.init_args) == ({"level": 1}, {"steps": 3}, {"board": "b"})
+
+
+def test_the_keys_of_a_row_are_those_on_the_protocol_page():
+    page = (Path(__file__).parents[2] / "docs/protocol.md").read_text("utf-8")
+    table = page.split("| key | type | meaning |\n|---|---|---|\n")[1].split("\n\n")[0]
+    shown = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(shown) == sorted(ROW_KEYS)
+
+
+def test_a_wrong_row_is_told_before_the_first_rollout(api):
+    class Rows(BaseEnv):
+        def tasks(self, split):
+            return [{"prompt": "1+1?", "answer": "2"}]
+
+    answer = api(Rows()).get("/readyz")
+    assert answer.status_code == 503
+    assert "unknown key 'answer'; did you mean 'ground_truth'?" in answer.text
