@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from envport_protocol import BaseEnv, EnvTask, ToolError, UnknownTaskError, rewa
 from envport_protocol.config import ServeConfig
 from envport_protocol.errors import EnvDefinitionError
 from envport_protocol.task import ROW_KEYS, as_env_task
+from envport_protocol.taskbook import TaskBook
 
 
 class Capitals(BaseEnv):
@@ -273,11 +275,10 @@ def test_the_keys_of_a_row_are_those_on_the_protocol_page():
     assert sorted(shown) == sorted(ROW_KEYS)
 
 
-def test_a_wrong_row_is_told_before_the_first_rollout(api):
+def test_a_wrong_row_is_told_when_serving_begins():
     class Rows(BaseEnv):
         def tasks(self, split):
             return [{"prompt": "1+1?", "answer": "2"}]
 
-    answer = api(Rows()).get("/readyz")
-    assert answer.status_code == 503
-    assert "unknown key 'answer'; did you mean 'ground_truth'?" in answer.text
+    with pytest.raises(EnvDefinitionError, match=r"unknown key 'answer'; did you mean 'ground_truth'\?"):
+        asyncio.run(TaskBook(Rows()).open())
