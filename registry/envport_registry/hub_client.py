@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
+from envport_protocol.errors import MethodNotAllowedError, NotFoundError
 from envport_protocol.messages import ErrorBody
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +35,8 @@ _TRANSFER_DEADLINE_S = 900.0
 _GET_ATTEMPTS = 3
 _BACKOFF_S = 0.2
 _PASSING = frozenset({502, 503, 504})
+_NO_HUBS_CODES = frozenset({NotFoundError.code, MethodNotAllowedError.code})
+"""What a server of this project answers to paths that it does not have; a hub has all that are asked for here."""
 _MAX_ANSWER_BYTES = 16 * 2**20
 _MAX_PORT = 65535
 _CHUNK_BYTES = 256 * 2**10
@@ -182,7 +185,10 @@ class HubClient:
     def _refusal(self, response: httpx.Response, body: bytes) -> Exception:
         status = response.status_code
         try:
-            return registry_error_from_body(status, ErrorBody.model_validate_json(body))
+            answer = ErrorBody.model_validate_json(body)
+            if answer.error.code in _NO_HUBS_CODES:
+                return self._not_a_hub(f"{answer.error.message!r}; is it an environment?")
+            return registry_error_from_body(status, answer)
         except ValidationError:
             if status in _PASSING:
                 return self._unreachable(f"HTTP {status} from a server in between")

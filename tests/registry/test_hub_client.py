@@ -8,6 +8,7 @@ import threading
 
 import httpx
 import pytest
+from envport_protocol import BaseEnv
 from envport_registry import EnvRef, HubClient, pack, pull
 from envport_registry.cache import Cache
 from envport_registry.errors import (
@@ -136,6 +137,16 @@ def test_what_is_no_hub_is_told_as_such(answer, seen):
     assert seen in caught.value.message
     assert "check the URL given by --hub or ENVPORT_HUB" in caught.value.message
     assert "\x1b" not in caught.value.message
+
+
+def test_an_environment_given_as_hub_is_told_as_such(serve_env):
+    url = serve_env(BaseEnv())
+    with HubClient(url) as hub, pytest.raises(NotAHubError) as caught:
+        hub.search()
+    assert caught.value.message == (
+        f"{url} answers, but not as an envport hub (seen \"there is nothing at '/v1/envs'; the paths of this server "
+        'are listed at /openapi.json"; is it an environment?): check the URL given by --hub or ENVPORT_HUB'
+    )
 
 
 def test_an_environment_without_its_default_version_is_no_answer():
