@@ -41,7 +41,7 @@ images: install ## the Docker images of the environment `extraction`, the hub an
 	$(DOCKER_BUILD) --target hub --tag envport-hub .
 	$(DOCKER_BUILD) --target trainer --tag envport-trainer .
 
-openapi: dev ## write what follows from the code: docs/openapi.json, errors.md, command-line.md
+openapi: dev ## write what follows from the code: docs/openapi.json, errors.md, command-line.md, train-config.md
 	$(BIN)/python docs/generate.py
 
 clean: ## remove what the commands above made; your trained models in runs/ stay

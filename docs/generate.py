@@ -1,22 +1,29 @@
-"""Write the pages that follow from the code: openapi.json, errors.md and command-line.md. `make openapi` runs this.
+"""Write the pages that follow from the code: openapi.json, errors.md, command-line.md and train-config.md.
 
-The house tests hold that each is what this would write now.
+`make openapi` runs this. The house tests hold that each is what this would write now.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer.main
 from envport.cli import app
 from envport_protocol.errors import EnvportError, WireError
 from envport_protocol.messages import PROTOCOL_VERSION
 from envport_protocol.openapi import openapi_document
+from envport_trainer.config import EnvSource, TrainConfig
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).parent
 ERROR_MODULES = {
@@ -121,7 +128,83 @@ def _parameter(param: Any, hint: Any) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-PAGES = {"openapi.json": openapi, "errors.md": errors, "command-line.md": command_line}
+TRAIN_CONFIG_HEAD = """\
+# The configuration of a training run
+
+Written from the code by `make openapi`.
+
+`envport train FILE.toml` reads these keys. A flag of the same name, or `--set KEY=VALUE`, goes before the file's. An
+unknown key is an error. TOML has no null: where `none` is possible, the text `"none"` stands for it.
+[`examples/demo.toml`](../examples/demo.toml) is a whole one.
+"""
+
+
+def train_config() -> str:
+    """The page on the keys of a training run: a table for the top level, one for the `[[env]]` tables."""
+    top = [*_keys(TrainConfig, {"envs": "env"}), ""]
+    env = ["## `[[env]]`", "", "One table for each environment.", "", *_keys(EnvSource, {}), ""]
+    return "\n".join([TRAIN_CONFIG_HEAD, *top, *env])
+
+
+def _keys(model: type[BaseModel], toml_names: dict[str, str]) -> list[str]:
+    """A table of the model's fields. `toml_names` are those that the file calls otherwise."""
+    schema, meanings = model.model_json_schema(), _strings_under_fields(model)
+    rows = [
+        [f"`{toml_names.get(name, name)}`", _type(schema["properties"][name]), _default(field), meanings[name]]
+        for name, field in model.model_fields.items()
+    ]
+    head = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    return [*head, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]
+
+
+def _strings_under_fields(cls: type) -> dict[str, str]:
+    (definition,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
+
+
+_TYPES = {"integer": "integer", "number": "number", "string": "text", "array": "list"}
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """What a JSON Schema asks for, in words: "integer ≥ 1", "one of `a`, `b`"."""
+    if "anyOf" in schema:
+        return " or ".join(_type(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    if "prefixItems" in schema:
+        return "list of " + ", ".join(_type(item) for item in schema["prefixItems"])
+    if "$ref" in schema.get("items", {}):
+        return "tables"
+    if schema["type"] == "null":
+        return "none"
+    kind = "path" if schema.get("format") == "path" else _TYPES[schema["type"]]
+    bounds = [f"{sign} {schema[key]:.10g}" for key, sign in _BOUNDS.items() if key in schema]
+    return f"{kind} {' and '.join(bounds)}".strip()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None:
+        return "none"
+    shown = json.dumps(str(value) if isinstance(value, Path) else value)
+    return f"`{shown}`"
+
+
+PAGES = {
+    "openapi.json": openapi,
+    "errors.md": errors,
+    "command-line.md": command_line,
+    "train-config.md": train_config,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

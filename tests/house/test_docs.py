@@ -14,6 +14,7 @@ import typer.main
 from envport.cli import app
 from envport_protocol import BaseEnv
 from envport_protocol.server import create_app
+from envport_trainer.config import EnvSource, TrainConfig
 from starlette.routing import Route
 
 if TYPE_CHECKING:
@@ -39,9 +40,19 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["openapi.json", "errors.md", "command-line.md"])
+@pytest.mark.parametrize("name", ["openapi.json", "errors.md", "command-line.md", "train-config.md"])
 def test_generated_pages_are_what_the_code_says(generate: ModuleType, name: str):
     assert page(name) == generate.PAGES[name](), "run make openapi"
+
+
+def test_every_key_of_a_training_run_is_on_its_page_with_a_meaning():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [\w`].+ \|$", page("train-config.md"), re.MULTILINE)
+    assert rows == ["env", *list(TrainConfig.model_fields)[1:], *EnvSource.model_fields]
+    for row in (
+        "| `group_size` | integer ≥ 2 | `8` | Rollouts of one task;",
+        "| `loss` | one of `clip`, `cispo`, `dppo` | `",
+    ):
+        assert row in page("train-config.md")
 
 
 def classes() -> dict[str, set[str]]:

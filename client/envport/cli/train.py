@@ -28,7 +28,10 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder, GGUF file, or hub name.")] = None,
     steps: Annotated[int | None, typer.Option(help="Weight updates.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for checkpoints, metrics and the trained model.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for checkpoints, metrics and the trained model; runs/train by default."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")
     ] = False,
@@ -38,7 +41,9 @@ def train(
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a model without a template.")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the TOML file; repeat for more."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any key of the TOML file (keys: docs/train-config.md); repeat."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
