@@ -244,9 +244,7 @@ async def test_a_tool_may_end_the_rollout(serve_env, env):
 
 
 async def test_a_prompt_that_leaves_no_room_is_told_at_once_and_not_tried_again(serve_env, env):
-    with pytest.raises(
-        PromptTooLongError, match=r"the prompt of task train-2 has \d+ tokens, .* may have 9; raise"
-    ):
+    with pytest.raises(PromptTooLongError, match=r"the prompt of task train-2 has \d+ tokens, .* may have 9; raise"):
         await run(serve_env(env), says("1"), max_tokens=9, max_new_tokens=9)
     assert (len(env.started), env.ended) == (1, env.started)
 
