@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from envport_protocol.config import ServeConfig
 
     ServeEnv = Callable[..., str]
+
+
+# A shell that starts jobs in the background lets them ignore Ctrl-C; the tests send it, to themselves and to children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ServerThread:
