@@ -105,10 +105,10 @@ def _result(out: Path, runtime: str, seconds: float) -> dict[str, Any]:
     gains = [new["reward"] - old["reward"] for old, new in _pairs(before, after)]
     lines = (out / "train/metrics.jsonl").read_text("utf-8").splitlines()
     return {
-        "before": before["reward"]["mean"],
-        "before_ci95": before["reward"]["ci95"],
-        "after": after["reward"]["mean"],
-        "after_ci95": after["reward"]["ci95"],
+        "before": before["mean"],
+        "before_ci95": before["ci95"],
+        "after": after["mean"],
+        "after_ci95": after["ci95"],
         "se": stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None,
         "tasks": len(gains),
         "steps": json.loads(lines[-1])["step"],

@@ -35,7 +35,7 @@ def test_the_demo_publishes_pulls_runs_evaluates_trains_and_evaluates_again(tmp_
     assert result["tasks"] == 4
     assert result["runtime"] in ("docker", "process")
     before, after = (json.loads((out / f"{name}.json").read_text("utf-8")) for name in ("before", "after"))
-    assert result["before"] == sum(row["reward"] for row in before["rows"]) / 4
+    assert result["before"] == pytest.approx(sum(row["reward"] for row in before["rows"]) / 4)
     assert [row["task_id"] for row in before["rows"]] == [row["task_id"] for row in after["rows"]]
     assert before["env_digest"] == after["env_digest"]
     assert before["env_digest"].startswith("sha256:")
