@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from envport_trainer.errors import ModelError
+from envport_trainer.model_hub import hub_is_away
 from envport_trainer.models import LoadedModel, load_policy, load_tokenizer, save_model, stop_ids
 from safetensors import SafetensorError
 
@@ -172,6 +174,38 @@ def test_a_hub_that_does_not_answer_is_told(monkeypatch):
     message = refused("nobody/nothing")
     assert message.startswith("cannot load the tokenizer of nobody/nothing: no such folder here, and the hub did not")
     assert message.endswith("check the name and the network, or give a local folder")
+
+
+def test_a_name_in_a_folder_that_is_here_is_meant_as_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "models/small").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert refused("models/nope") == (
+        "no model at models/nope: models is a folder here and has models/small; check the name"
+    )
+
+
+def test_a_hub_whose_name_cannot_be_resolved_is_not_asked_again_and_again(monkeypatch):
+    def no_network(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("envport_trainer.model_hub.getproxies", dict[str, str])
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    monkeypatch.setattr("httpx.Client.send", asked)
+    assert refused("nobody/nothing") == (
+        "cannot load the tokenizer of nobody/nothing: no such folder here, and the hub did not give it (the name "
+        "huggingface.co cannot be resolved: Name or service not known); check the name and the network, or give a "
+        "local folder"
+    )
+
+
+def test_a_hub_behind_a_proxy_need_not_be_resolved(monkeypatch):
+    monkeypatch.setattr("envport_trainer.model_hub.getproxies", lambda: {"https": "http://proxy:1"})
+    monkeypatch.setattr("envport_trainer.model_hub.proxy_bypass", lambda _: False)
+    monkeypatch.setattr("socket.getaddrinfo", None)
+    assert hub_is_away() is None
 
 
 @pytest.mark.model

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from envport_trainer.errors import ModelError
+from envport_trainer.model_hub import hub_is_away
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_SHOWN = 5
 _GGUF_KEYS = ("quantization_config", "_name_or_path", "_model_name_or_path")
 
 
@@ -45,7 +47,7 @@ def load_policy(name: str, *, chat_template: Path | None = None, dtype: torch.dt
     tokenizer = load_tokenizer(name, chat_template=chat_template)
     from transformers import AutoModelForCausalLM
 
-    with _explained(name, "model"):
+    with _explained(name, source.away, "model"):
         model = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **source.arguments)
         if source.gguf:
             model = _unmarked(model)
@@ -62,7 +64,7 @@ def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTraine
     source = _find(name)
     from transformers import AutoTokenizer
 
-    with _explained(name, "tokenizer"):
+    with _explained(name, source.away, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
     if chat_template is not None:
         tokenizer.chat_template = _read_template(chat_template)
@@ -130,10 +132,12 @@ class _Source(NamedTuple):
 
     place: str
     gguf: str | None
+    away: str | None = None
+    """Why the hub cannot be asked, of a hub name; what was fetched earlier can still be used."""
 
     @property
-    def arguments(self) -> dict[str, str]:
-        return {"gguf_file": self.gguf} if self.gguf else {}
+    def arguments(self) -> dict[str, Any]:
+        return ({"gguf_file": self.gguf} if self.gguf else {}) | ({"local_files_only": True} if self.away else {})
 
 
 def _find(name: str) -> _Source:
@@ -149,7 +153,13 @@ def _find(name: str) -> _Source:
             f"no model at {name}: expected a folder with config.json, a .gguf file, or a hub name such as "
             "HuggingFaceTB/SmolLM2-135M-Instruct"
         )
-    return _Source(name, None)
+    first = Path(path.parts[0])
+    if first.is_dir():  # a hub's user of that name can be had by another folder to run in
+        there = ", ".join(sorted(str(entry) for entry in first.iterdir() if entry.is_dir())[:_SHOWN])
+        raise ModelError(
+            f"no model at {name}: {first} is a folder here and has {there or 'no folders'}; check the name"
+        )
+    return _Source(name, None, hub_is_away())
 
 
 def _find_in_folder(folder: Path) -> _Source:
@@ -168,12 +178,12 @@ def _find_in_folder(folder: Path) -> _Source:
 
 
 @contextmanager
-def _explained(name: str, part: str) -> Generator[None]:
+def _explained(name: str, away: str | None, part: str) -> Generator[None]:
     """A boundary: what transformers raises on a folder or a hub it cannot read becomes one ModelError."""
     try:
         yield
     except Exception as error:  # a foreign library meets a foreign file: it raises anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = away or str(error).strip().split("\n")[0] or type(error).__name__
         if Path(name).expanduser().exists():
             raise ModelError(f"cannot load the {part} at {name}: {reason}; is the download whole?") from error
         raise ModelError(
