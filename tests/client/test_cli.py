@@ -164,3 +164,10 @@ def test_json_is_one_document_in_the_order_given(capsys):
 
 def test_control_characters_do_not_reach_the_terminal():
     assert printable("a\x1b]0;title\x07b\r\n") == "a ]0;title b"
+
+
+def test_a_wrong_choice_is_told_in_the_command_lines_own_words():
+    done = envport_command("run", "--runtime", "podman", "a/b")
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2
+    assert "Invalid value for '--runtime': 'podman' is not one of 'auto', 'docker', 'process'." in said

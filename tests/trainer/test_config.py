@@ -69,11 +69,11 @@ def test_the_fields_name_is_no_key_of_the_file(toml):
 
 def test_every_problem_is_told_at_once_and_a_flag_is_not_blamed_on_the_file(toml):
     path = toml("steps = 0\n")
-    assert refused(path, {"lr": -1.0}).splitlines() == [
-        f"{path}: needs an environment: an [[env]] table with its url, or --env URL",
-        f"{path}: needs a model: a line model = NAME, or --model NAME",
-        f"{path}: steps is 0: input should be greater than or equal to 1",
-        "lr is -1.0: input should be greater than 0",
+    assert refused(path, {"lr": -1.0}).split("; ") == [
+        f"(1) {path}: needs an environment: an [[env]] table with its url, or --env URL",
+        f"(2) {path}: needs a model: a line model = NAME, or --model NAME",
+        f"(3) {path}: steps is 0: input should be greater than or equal to 1",
+        "(4) lr is -1.0: input should be greater than 0",
     ]
 
 
@@ -86,7 +86,8 @@ def test_every_problem_is_told_at_once_and_a_flag_is_not_blamed_on_the_file(toml
         (f'model = "m"\n{ENV}{ENV}', "two [[env]] entries have the same url and split"),
         (f'model = "m"\nlr = nan\n{ENV}', "lr is nan"),
         (f'model = "m"\nmax_grad_norm = inf\n{ENV}', "max_grad_norm is inf: input should be a finite number"),
-        ('model = "m"\n[[env]]\nurl = "localhost:80"\n', "env.0.url is 'localhost:80'"),
+        ('model = "m"\n[[env]]\nurl = "localhost:80"\n', "env.0.url is 'localhost:80': put http:// before it"),
+        ('model = "m"\n[[env]]\nurl = "ftp://e"\n', "env.0.url is 'ftp://e': expected one with http:// or https://"),
     ],
 )
 def test_what_does_not_fit_is_told(toml, text, said):

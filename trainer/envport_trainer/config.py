@@ -217,14 +217,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, path: Path | None, flags: frozenset[str]) -> str:
-    """One line for each problem: where, what was seen, what to do."""
+    """All problems on one line, numbered where there are several: where, what was seen, what to do."""
     items = error.errors(include_url=False)
     in_an_env = any(item["loc"][:1] == ("envs",) and len(item["loc"]) > 1 for item in items)
-    return "\n".join(
+    told = [
         _explain_one(item["type"], [str(part) for part in item["loc"]], item["msg"], item.get("input"), path, flags)
         for item in items
         if not (in_an_env and item["loc"] == ("envs",))  # pydantic counts a bad entry as a missing one too
-    )
+    ]
+    return told[0] if len(told) == 1 else "; ".join(f"({number}) {text}" for number, text in enumerate(told, 1))
 
 
 def _explain_one(
@@ -243,4 +244,7 @@ def _explain_one(
         return f"{source}needs {what}" if in_env else f"{source}needs a model: a line model = NAME, or --model NAME"
     if not place:
         return source + message.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        todo = "expected one with http:// or https://" if "://" in str(seen) else "put http:// before it"
+        return f"{source}{key} is {seen!r}: {todo}"
     return f"{source}{key} is {seen!r}: {message[0].lower()}{message[1:]}"

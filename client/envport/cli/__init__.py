@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from envport.cli import eval, hub, run, serve, train
 from envport.cli.boundary import exit_code_of
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """The command group, with typer's usage errors freed of pydantic's words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="envport",
+    cls=_Commands,
     help="Environments for training language models by reinforcement learning, served over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
