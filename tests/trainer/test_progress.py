@@ -24,11 +24,16 @@ def test_elsewhere_each_step_is_one_line_with_the_time_left(monkeypatch):
     out = console(terminal=False)
     with TrainProgress(12, done=10, console=out) as shown:
         monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock) + 30)
+        shown.activity("rollouts 0/64")
         shown.activity("rollouts 1/64")
+        shown.activity("update")
         shown.step_done(11, reward=0.51234, rewards={"fields": 0.25, "json": 1.0}, length=71.6, tokens_per_s=590.4)
+        shown.activity("evaluation")
         shown.step_done(12, reward=1.0, rewards={}, length=1.0, tokens_per_s=1.0)
         shown.note("saved [bold]step[/bold] 12")
     assert text(out) == (
+        "rollouts 0/64\n"
+        "update\n"
         "step 11/12  reward 0.512  fields 0.25 json 1.00  72 tok  590 tok/s  ETA 0:00:30\n"
         "step 12/12  reward 1.000  1 tok  1 tok/s  ETA 0:00:00\n"
         "saved [bold]step[/bold] 12\n"
@@ -52,7 +57,22 @@ def test_an_evaluation_shows_its_mean_and_its_failures():
             shown.row_done(reward)
     assert "3/4" in text(out)
     assert "reward 0.750  1 failed" in text(out)
-    quiet = console(terminal=False)
-    with EvalProgress(1, console=quiet) as shown:
+
+
+def test_elsewhere_an_evaluation_says_each_tenth():
+    out = console(terminal=False)
+    with EvalProgress(20, console=out) as shown:
+        for _ in range(4):
+            shown.row_done(0.5)
+        shown.row_done(None)
         shown.row_done(1.0)
-    assert text(quiet) == ""
+    assert text(out) == (
+        "evaluating up to 20 tasks\n"
+        "evaluated 2/20  reward 0.500\n"
+        "evaluated 4/20  reward 0.500\n"
+        "evaluated 6/20  reward 0.600  1 failed\n"
+    )
+    out = console(terminal=False)
+    with EvalProgress(3, console=out) as shown:
+        shown.row_done(1.0)
+    assert text(out) == "evaluating up to 3 tasks\nevaluated 1/3  reward 1.000\n"

@@ -53,6 +53,8 @@ def test_a_run_trains_and_goes_on_where_it_ended(run, serve_env, tiny_folder, tm
     options += ["--set", "precision=fp32", "--lr", "1e-2"]
     code, out, err = run(*options, "--steps", 2)
     assert code == 0, err
+    told = err
+    assert f"loading {tiny_folder}\nconnecting to {options[1]}\nrollouts 0/8\nupdate\nstep 1/2" in err
     assert out.splitlines()[0].split() == ["steps", "first", "reward", "last", "reward", "output"]
     assert out.splitlines()[1].split()[0] == "2"
     assert [line.split()[1] for line in err.splitlines() if line.startswith("step ")] == ["1/2", "2/2"]
@@ -62,6 +64,7 @@ def test_a_run_trains_and_goes_on_where_it_ended(run, serve_env, tiny_folder, tm
     code, out, _ = run(*options, "--steps", 3, "--resume", "--json")
     summary = json.loads(out)
     assert (code, summary["step"], summary["interrupted"], summary["output"]) == (0, 3, False, str(output))
+    assert "the run is complete: 2 of 2 steps" in told
     steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3]
     assert (output / "curve.png").is_file()
@@ -95,7 +98,19 @@ def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
     code, out, err = run("--env", "http://e", "--model", "m", "--output", tmp_path)
     assert code == 130
     assert out.splitlines()[1].split()[:3] == ["7", "-", "-"]
-    assert err.splitlines()[0] == "ended at step 7; the same command with --resume goes on"
+    assert err.splitlines()[1] == "ended at step 7; the same command with --resume goes on"
+
+
+def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_path):
+    def train(config, *, resume):
+        return TrainResult(7, interrupted=True, output=config.output)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    code, _, err = run("--env", "http://e", "--model", "m", "--output", tmp_path, "--steps", 7)
+    assert (code, err.splitlines()[1:]) == (
+        0,
+        [f"the run is complete: 7 of 7 steps; its model is in {tmp_path / 'model'}"],
+    )
 
 
 def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch, tmp_path):
@@ -105,7 +120,7 @@ def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch
     monkeypatch.setattr("envport_trainer.training.train", train)
     code, _, err = run("--env", "http://e", "--model", "m", "--output", tmp_path)
     assert code == 130
-    assert err.splitlines()[0] == "ended before the first step was done; the same command begins anew"
+    assert err.splitlines()[:2] == ["loading m", "ended before the first step was done; the same command begins anew"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 
+_LINES = 10
+"""Lines of an evaluation where there is no terminal."""
+
+
 class TrainProgress:
     """Shows `steps` steps, of which `done` are done. Use it as a context manager."""
 
@@ -25,6 +29,8 @@ class TrainProgress:
         self._done = done
         self._started_at = done
         self._began = time.monotonic()
+        self._said: set[str] = set()
+        """Kinds of activity that were printed, where there is no terminal."""
         self._bar = Progress(
             TextColumn("[bold]training"),
             BarColumn(),
@@ -38,8 +44,15 @@ class TrainProgress:
         self._task = self._bar.add_task("training", total=steps, completed=done, measured="", activity="")
 
     def activity(self, text: str) -> None:
-        """Say what is being done within the step, such as "rollouts 37/64". Shown on a terminal only."""
+        """Say what is being done within the step, such as "rollouts 37/64".
+
+        Elsewhere than on a terminal only until the first step is done, and each kind of activity once.
+        """
         self._bar.update(self._task, activity=text)
+        kind = text.partition(" ")[0]
+        if not self._console.is_terminal and self._done == self._started_at and kind not in self._said:
+            self._said.add(kind)
+            self._print(text)
 
     def step_done(
         self, step: int, *, reward: float, rewards: Mapping[str, float], length: float, tokens_per_s: float
@@ -95,10 +108,12 @@ def _clock(seconds: float) -> str:
 
 
 class EvalProgress:
-    """Shows how many of `total` attempts are done and their mean reward; on a terminal only."""
+    """Shows how many of `total` attempts are done and their mean reward: a bar on a terminal, elsewhere a line for each
+    tenth of them."""
 
     def __init__(self, total: int, *, console: Console | None = None) -> None:
-        console = console or Console(stderr=True)
+        self._console = console = console or Console(stderr=True)
+        self._total = total
         self._bar = Progress(
             TextColumn("[bold]evaluating"),
             BarColumn(),
@@ -118,13 +133,23 @@ class EvalProgress:
             self._failed += 1
         else:
             self._rewards.append(reward)
+        measured = self._measured()
+        self._bar.update(self._task, advance=1, measured=measured)
+        done = len(self._rewards) + self._failed
+        if not self._console.is_terminal and done * _LINES // self._total > (done - 1) * _LINES // self._total:
+            self._print(f"evaluated {done}/{self._total}  {measured}")
+
+    def _measured(self) -> str:
         measured = f"reward {sum(self._rewards) / len(self._rewards):.3f}" if self._rewards else ""
-        self._bar.update(
-            self._task, advance=1, measured=measured + (f"  {self._failed} failed" if self._failed else "")
-        )
+        return measured + (f"  {self._failed} failed" if self._failed else "")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if not self._console.is_terminal:
+            self._print(f"evaluating up to {self._total} tasks")
         return self
 
     def __exit__(

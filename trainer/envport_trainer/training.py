@@ -136,6 +136,7 @@ class _Run:
     async def _open_tasks(self, stack: AsyncExitStack) -> TaskStream:
         sources = []
         for env in self.config.envs:
+            self.progress.activity(f"connecting to {env.url}")
             client = await stack.enter_async_context(envport.connect(env.url, timeout_s=self.config.env_timeout_s))
             sources.append(TaskSource(client, env.split, env.weight))
             if self.config.eval_every:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from errno import EISDIR
+from errno import EISDIR, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,7 +101,8 @@ def _check_writable(out: Path) -> None:
     """
     if out.is_dir():
         raise IsADirectoryError(EISDIR, "--out is a folder, expected a file", str(out))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if not out.parent.is_dir():
+        raise NotADirectoryError(ENOTDIR, "--out is in a folder that is not there; make it, or give another", str(out))
     with tempfile.TemporaryFile(dir=out.parent):
         pass
 
@@ -115,6 +116,7 @@ def _evaluate_local(env: str, options: dict[str, Any], limits: RolloutLimits, ta
     config = TrainConfig.from_toml(None, options)
     quiet_transformers()
     asyncio.run(_check(env))
+    remark(f"loading {config.model}")
     with local(config) as model:
         return asyncio.run(_evaluate(env, model, limits, tasks))
 

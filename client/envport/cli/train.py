@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +74,8 @@ def train(
 
     settings = TrainConfig.from_toml(config, overrides)
     quiet_transformers()
-    _report(run(settings, resume=resume), as_json)
+    remark(f"loading {settings.model}")
+    _report(run(settings, resume=resume), settings.steps, as_json)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -96,13 +98,14 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 def quiet_transformers() -> None:
     """Keep its loading bars and remarks off the terminal: errors are raised, and progress is ours."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
 
 
-def _report(result: TrainResult, as_json: bool) -> None:
+def _report(result: TrainResult, steps: int, as_json: bool) -> None:
     from envport_trainer.metrics import FILE_NAME, read_metrics
 
     lines = read_metrics(result.output / FILE_NAME)
@@ -120,7 +123,9 @@ def _report(result: TrainResult, as_json: bool) -> None:
     else:
         shown = [None if value is None else f"{value:.3f}" for value in (first, last)]
         print_table(["steps", "first reward", "last reward", "output"], [[result.step, *shown, result.output]])
-    if result.interrupted:
+    if result.step >= steps:
+        remark(f"the run is complete: {result.step} of {steps} steps; its model is in {result.output / 'model'}")
+    elif result.interrupted:
         if result.step:
             remark(f"ended at step {result.step}; the same command with --resume goes on")
         else:
