@@ -19,6 +19,7 @@ from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
 from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError, UnknownTaskError
 from envport_protocol.messages import Manifest, Split
 from envport_trainer.errors import PromptTooLongError, RolloutFailedError
+from envport_trainer.presence import Presence
 from envport_trainer.rollouts import (
     RolloutLimits,
     RolloutSpec,
@@ -405,6 +406,30 @@ async def test_an_answer_that_fits_no_protocol_is_a_failure_of_the_environment(s
     async with kind(client.url, error, times=3) as client:
         with pytest.raises(RolloutFailedError, match=f"{client.url} failed 3 times: http://env: HTTP 500 without"):
             await run_rollout(client, says("0.5"), byte_chat(), spec, LIMITS)
+
+
+async def test_an_absent_environment_is_told_once_for_all_its_rollouts(serve_env, env, caplog):
+    specs = [RolloutSpec("train", 1, seed=seed) for seed in range(4)]
+    async with Absent(serve_env(env), TransportError("http://env", "refused"), times=9) as client:
+        await asyncio.gather(*(run_rollout(client, says("0.5"), byte_chat(), spec, LIMITS) for spec in specs))
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("envport_trainer")]
+    assert told == [
+        f"{client.url} is away, waiting up to 600 s for it; Ctrl-C is safe, and --resume goes on with a training: "
+        "http://env: refused",
+        f"{client.url} is back after 0 s",
+    ]
+
+
+def test_what_an_environment_lost_is_told_once_until_it_starts_a_rollout(caplog):
+    presence = Presence("http://env")
+    presence.lost(UnknownRolloutError("restarted"))
+    presence.lost(UnknownRolloutError("restarted"))
+    presence.back()
+    presence.lost(UnknownRolloutError("again"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "http://env lost a rollout, trying again: restarted",
+        "http://env lost a rollout, trying again: again",
+    ]
 
 
 async def test_a_rollout_that_starts_ends_the_wait_for_an_absent_environment(serve_env, env, monkeypatch):

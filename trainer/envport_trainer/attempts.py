@@ -27,6 +27,7 @@ from envport_protocol.errors import (
 from envport_protocol.messages import ComputeRewardAnswer, Outcome
 
 from envport_trainer.errors import PromptTooLongError, RolloutFailedError
+from envport_trainer.presence import presence_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -61,7 +62,7 @@ async def attempt_task(
         RolloutFailedError: the environment failed `env_retries` + 1 times, lost `MAX_LOST` + 1 rollouts, or started
             none for `ENV_PATIENCE_S`.
     """
-    troubles = _Troubles(env.url, env_retries)
+    troubles = _Troubles(env, env_retries)
     while True:
         try:
             rollout = await env.start_rollout(split=spec.split, index=spec.index, seed=spec.env_seed)
@@ -87,26 +88,28 @@ async def attempt_task(
 class _Troubles:
     """What befell one rollout so far. Its methods raise RolloutFailedError when it was enough."""
 
-    def __init__(self, url: str, env_retries: int) -> None:
-        self._url, self._env_retries = url, env_retries
+    def __init__(self, env: EnvClient, env_retries: int) -> None:
+        self._url, self._env_retries = env.url, env_retries
+        self._presence = presence_of(env)
         self._failures = self._losses = 0
         self._away_since: float | None = None
 
     def is_back(self) -> None:
         self._away_since = None
+        self._presence.back()
 
     def away(self, error: EnvportError) -> None:
         now = asyncio.get_running_loop().time()
         self._away_since = now if self._away_since is None else self._away_since
         if now - self._away_since >= ENV_PATIENCE_S:
             raise RolloutFailedError(f"{self._url} was away for {ENV_PATIENCE_S:.0f} s: {error}") from error
-        logger.warning("%s is away, trying again: %s", self._url, error)
+        self._presence.away(error, ENV_PATIENCE_S)
 
     def lost(self, error: EnvportError) -> None:
         self._losses += 1
         if self._losses > MAX_LOST:
             raise RolloutFailedError(f"{self._url} lost the rollout {self._losses} times: {error}") from error
-        logger.warning("%s lost a rollout, trying again: %s", self._url, error)
+        self._presence.lost(error)
 
     def failed(self, error: EnvportError) -> None:
         self._failures += 1
