@@ -178,7 +178,8 @@ def test_a_run_that_was_stopped_in_the_middle_of_a_step_goes_on_exactly(
     rest = [f"{key} = {json.dumps(value)}" for key, value in told.items() if key != "envs"]
     toml.write_text("\n".join([*rest, "[[env]]", f'url = "{url}"']))
     command = [sys.executable, "-m", "envport", "train", str(toml)]
-    surroundings = os.environ | {"OMP_NUM_THREADS": "1"}
+    # As many threads as this process: another number of them rounds otherwise.
+    surroundings = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings
     ) as process:
