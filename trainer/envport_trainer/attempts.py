@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from envport import NotReadyError, ProtocolError, Rollout, TransportError
@@ -30,7 +31,7 @@ from envport_trainer.errors import PromptTooLongError, RolloutFailedError
 from envport_trainer.presence import presence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 
     from envport.client import EnvClient
 
@@ -73,7 +74,8 @@ async def attempt_task(
         else:
             troubles.is_back()
             try:
-                return await attempt(rollout)
+                async with _kept_alive(env, rollout):
+                    return await attempt(rollout)
             except PromptTooLongError:
                 raise
             except _LOST as error:
@@ -164,6 +166,23 @@ async def at_once(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             if not task.cancelling():  # a second time would break off what ends its rollout
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _kept_alive(env: EnvClient, rollout: Rollout) -> AsyncGenerator[None]:
+    """Touch the rollout while it is open: a large wave on a slow machine samples longer than a server lets it idle."""
+
+    async def touch() -> None:
+        while True:
+            await asyncio.sleep(rollout.idle_timeout_s / 3)
+            with suppress(EnvportError):  # the next call of the rollout itself tells what is wrong
+                await env.list_tools(rollout.rollout_id)
+
+    task = asyncio.create_task(touch())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _end_quietly(rollout: Rollout) -> None:

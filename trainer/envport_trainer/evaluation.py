@@ -38,7 +38,7 @@ class EvalModel(NamedTuple):
     """Attempts made at once."""
 
 
-def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 256) -> EvalModel:
+def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 128) -> EvalModel:
     """A model in this process. A batching sampler wants many attempts at once."""
     from envport_trainer.rollouts import run_rollout
 
