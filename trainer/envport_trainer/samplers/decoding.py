@@ -141,16 +141,21 @@ def decode(
     for rows in groups.values():
         rows.sort(key=lambda row: (row.request.seed, row.place))
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].request.seed, item[0]))
-    wave = _Wave(model, ordered, stop_ids)
-    wave.run(closed)
+    wave = _Wave(model, ordered, stop_ids, closed)
+    wave.run()
     rows_by_place = sorted((row for _, rows in ordered for row in rows), key=lambda row: row.place)
     return [row.sample for row in rows_by_place]
 
 
 class _Wave:
     def __init__(
-        self, model: PreTrainedModel, groups: Sequence[tuple[tuple[int, ...], list[_Row]]], stop_ids: frozenset[int]
+        self,
+        model: PreTrainedModel,
+        groups: Sequence[tuple[tuple[int, ...], list[_Row]]],
+        stop_ids: frozenset[int],
+        closed: threading.Event,
     ) -> None:
+        self.closed = closed
         self.model, self.stop_ids = model, stop_ids
         self.head = output_weight(model).float()  # fp32 logits: rounding them is most of bf16's error
         self.device = model.device
@@ -174,6 +179,7 @@ class _Wave:
         for part in _chunks(prompts, root):
             packed = pack_prompts(part, root, self.device)
             plan = _PrefillPlan(packed.plan, [])
+            self._check_open()
             hidden = self._hidden(packed.input_ids, packed.position_ids, plan)[0]
             last += [hidden[span[-1]] for span in packed.rests]
             for span in packed.rests:
@@ -190,8 +196,13 @@ class _Wave:
         ).last_hidden_state
         return out
 
-    def run(self, closed: threading.Event) -> None:
-        while not closed.is_set():
+    def _check_open(self) -> None:
+        if self.closed.is_set():
+            raise SamplerError("the sampler was closed while it sampled")
+
+    def run(self) -> None:
+        while True:
+            self._check_open()
             ids = self._choose(functional.linear(self.hidden_B.float(), self.head))
             open_rows = [place for place, row in enumerate(self.rows) if row is not None and not row.done]
             if not open_rows:
@@ -201,7 +212,6 @@ class _Wave:
             hidden = self._hidden(ids[:, None], (self.positions_B + self.plan.step)[:, None], self.plan)
             self.hidden_B = hidden[:, 0]
             self.plan.step += 1
-        raise SamplerError("the sampler was closed while it sampled")
 
     def _keep(self, open_rows: list[int], ids: Tensor) -> Tensor:
         """Drop the finished rows; a wave ends with few, and each costs as much as an open one."""
