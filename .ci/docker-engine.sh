@@ -61,6 +61,12 @@ if ! command -v dockerd >/dev/null; then
   exit 1
 fi
 
+# A killed engine leaves its pid file, and a new one refuses to start where another process has that number by now.
+for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+  pid=$(cat "$file" 2>/dev/null || true)
+  if [ -n "$pid" ] && ! grep -qsE '^(dockerd|containerd)$' "/proc/$pid/comm"; then rm -f "$file"; fi
+done
+
 say "starting dockerd, its log is $log"
 setsid nohup dockerd >"$log" 2>&1 </dev/null &
 for ((second = 0; second < deadline_s; second++)); do
