@@ -173,22 +173,27 @@ class _Wave:
     def _prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[_Prefilled], Tensor]:
         """Each layer's keys and values, and the last hidden state of each prompt (U, D)."""
         root = common_root(prompts)
-        last: list[Tensor] = []
-        rests: list[list[tuple[Tensor, Tensor]]] = []
+        by_length = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # little padding in each part
+        last: dict[int, Tensor] = {}
+        rests: dict[int, list[tuple[Tensor, Tensor]]] = {}
         roots: list[tuple[Tensor, Tensor]] = []
-        for part in _chunks(prompts, root):
+        numbers = iter(by_length)
+        for part in _chunks([prompts[number] for number in by_length], root):
             packed = pack_prompts(part, root, self.device)
             plan = _PrefillPlan(packed.plan, [])
             self._check_open()
             hidden = self._hidden(packed.input_ids, packed.position_ids, plan)[0]
-            last += [hidden[span[-1]] for span in packed.rests]
             for span in packed.rests:
-                rests.append([(k[:, span.start : span.stop], v[:, span.start : span.stop]) for k, v in plan.kept])
+                number = next(numbers)
+                last[number] = hidden[span[-1]]
+                rests[number] = [(k[:, span.start : span.stop], v[:, span.start : span.stop]) for k, v in plan.kept]
             roots = [(k[:, :root].float(), v[:, :root].float()) for k, v in plan.kept]
+        places = range(len(prompts))
         layers = [
-            _Prefilled(layer_root, _padded([rest[number] for rest in rests])) for number, layer_root in enumerate(roots)
+            _Prefilled(layer_root, _padded([rests[place][layer] for place in places]))
+            for layer, layer_root in enumerate(roots)
         ]
-        return layers, torch.stack(last)
+        return layers, torch.stack([last[place] for place in places])
 
     def _hidden(self, ids: Tensor, positions: Tensor, plan: _PrefillPlan | _DecodePlan) -> Tensor:
         out: Tensor = self.model.base_model(
