@@ -61,10 +61,14 @@ if ! command -v dockerd >/dev/null; then
   exit 1
 fi
 
-# A killed engine leaves its pid file, and a new one refuses to start where another process has that number by now.
+# A killed engine leaves its pid file, and a new one refuses to start where some process has that number: another
+# program by now, or the killed one, waiting to be reaped. Only a running engine has a file that it runs.
 for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
   pid=$(cat "$file" 2>/dev/null || true)
-  if [ -n "$pid" ] && ! grep -qsE '^(dockerd|containerd)$' "/proc/$pid/comm"; then rm -f "$file"; fi
+  case "$(readlink "/proc/$pid/exe" 2>/dev/null || true)" in
+    */dockerd | */containerd) ;;
+    *) rm -f "$file" ;;
+  esac
 done
 
 say "starting dockerd, its log is $log"
