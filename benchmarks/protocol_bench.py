@@ -66,7 +66,7 @@ def serve_envport(port: int) -> None:
     """The echo environment behind envport's own server."""
     from envport_protocol import BaseEnv, reward, tool
     from envport_protocol.config import ServeConfig
-    from envport_protocol.serving import run_server
+    from envport_protocol.server.serving import run_server
 
     class Echo(BaseEnv):
         @tool

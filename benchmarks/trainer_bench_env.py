@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envport_protocol import BaseEnv, EnvTask
-from envport_protocol.serving import run_server
+from envport_protocol.server.serving import run_server
 from trainer_bench import QUESTIONS, distinct_share
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import typer.main
 from envport.cli import app
 from envport_protocol.errors import EnvportError, WireError
 from envport_protocol.messages import PROTOCOL_VERSION
-from envport_protocol.openapi import openapi_document
+from envport_protocol.server.openapi import openapi_document
 from envport_trainer.config import EnvSource, TrainConfig
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ class ServerThread:
     """An environment behind a real uvicorn on a free port of 127.0.0.1, in a thread of its own."""
 
     def __init__(self, env: BaseEnv, config: ServeConfig | None) -> None:
-        from envport_protocol.server import create_app
-        from envport_protocol.serving import EnvServer, bound_socket, url_of
+        from envport_protocol.server.app import create_app
+        from envport_protocol.server.serving import EnvServer, bound_socket, url_of
 
         self._bound = bound_socket("127.0.0.1", 0)
         listener = self._bound.__enter__()

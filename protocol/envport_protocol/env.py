@@ -24,6 +24,10 @@ class BaseEnv:
     environment's fault, and nothing is learned from that rollout.
     """
 
+    deterministic: bool = False
+    """Set it where the same start and the same calls always give the same answers and touch nothing outside of this
+    object. Then rollouts survive a restart of the server and can be forked: both by running their calls again."""
+
     system_prompt: str = ""
     """Put before the messages of a task that has no system message of its own. May be a method too."""
 
@@ -60,6 +64,25 @@ class BaseEnv:
         """
         named = dict(zip(("completion", "ground_truth"), args, strict=False)) | kwargs
         return {component.spec.name: await component.call(named) for component in self._method_rewards()}
+
+    def compute_group_reward(self, *args: Any, **kwargs: Any) -> Any:
+        """The scores of a group's rollouts together: a list of what `compute_reward` would give, one for each.
+
+        Asks for any of these lists, in the order of the members: rollout_ids, completions, messages, ground_truths,
+        tasks, metadatas, seeds. By default each is scored alone.
+        """
+        raise NotImplementedError
+
+    def get_state(self, *args: Any, **kwargs: Any) -> Any:
+        """The state of a rollout, to be forked: `get_state(self, rollout_id)`.
+
+        It must share nothing that changes with the rollout itself.
+        """
+        raise NotImplementedError
+
+    def set_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Gives a rollout that was just started the state of another: `set_state(self, rollout_id, state)`."""
+        raise NotImplementedError
 
     def rewards(self) -> list[RewardSpec]:
         """The components that `compute_reward` gives, with weight and range. By default those marked `@reward`."""

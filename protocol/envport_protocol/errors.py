@@ -6,16 +6,25 @@
     ├── ProjectError                 an environment's folder or its envport.toml is not right
     ├── ServeError                   the server cannot start: port in use, address unknown
     └── WireError                    travels as the one error body, with an HTTP status
+        ├── BadRequestError          400  not HTTP, or not as this server reads it
+        ├── UnauthorizedError        401  no token, or none that this server knows
+        ├── ForbiddenError           403  the token's scope does not reach so far
+        ├── RequestTimeoutError      408  the request did not come whole in time
+        ├── MediaTypeError           415  the body is declared as something else than JSON
+        ├── HeadersTooLargeError     431  headers or URL over the server's limit
         ├── InvalidRequestError      422  the message does not fit the protocol
         ├── UnknownTaskError         404  no such split, index or task id
         ├── UnknownRolloutError      404  never started here, or lost (outcome "lost")
         ├── RolloutEndedError        410  ended or expired; its id stays spent
+        ├── RolloutLostError         410  a restart interrupted it, and it could not be rebuilt
+        ├── CallCancelledError       409  the call was stopped by `cancel`, or since nobody waited for it
         ├── IdConflictError          409  an id used again with other arguments
         ├── BodyTooLargeError        413  request over the server's limit
         ├── NotFoundError            404  no such path
         ├── MethodNotAllowedError    405  the path exists, but not for this method
         ├── NotReadyError            503  still starting
-        ├── OverloadedError          503  no room for another rollout
+        ├── OverloadedError          503  no room for another rollout or call
+        ├── UnsupportedError         501  this environment cannot do that
         ├── CallTimeoutError         504  the call's deadline passed
         ├── EnvFailedError           500  the environment's own code raised
         └── InfraError               500  this server failed; the environment is not to blame
@@ -93,6 +102,55 @@ class InvalidRequestError(WireError):
     code = "invalid_request"
 
 
+class BadRequestError(WireError):
+    """What came is not HTTP, or not as this server reads it."""
+
+    status = 400
+    code = "bad_request"
+
+
+class UnauthorizedError(WireError):
+    """The request has no token, or none that this server knows."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class ForbiddenError(WireError):
+    """The token is known, but its scope does not reach to this call or this rollout."""
+
+    status = 403
+    code = "forbidden"
+
+
+class RequestTimeoutError(WireError):
+    """The request did not come whole in time; nothing was done."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class MediaTypeError(WireError):
+    """The body is declared as something else than JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class HeadersTooLargeError(WireError):
+    """The headers or the URL are over the server's limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class UnsupportedError(WireError):
+    """This environment cannot do that; its manifest's capabilities say what it can."""
+
+    status = 501
+    code = "unsupported"
+
+
 class NotFoundError(WireError):
     """No such path on this server."""
 
@@ -130,6 +188,22 @@ class RolloutEndedError(WireError):
     outcome = Outcome.LOST
 
 
+class RolloutLostError(WireError):
+    """A restart of the server interrupted the rollout, and it could not be rebuilt."""
+
+    status = 410
+    code = "rollout_lost"
+    outcome = Outcome.LOST
+
+
+class CallCancelledError(WireError):
+    """The call was stopped by `cancel`, or because every client that waited for it went away."""
+
+    status = 409
+    code = "cancelled"
+    outcome = Outcome.CANCELLED
+
+
 class IdConflictError(WireError):
     """A client-made id came again with other arguments."""
 
@@ -152,7 +226,7 @@ class NotReadyError(WireError):
 
 
 class OverloadedError(WireError):
-    """The server holds as many rollouts as it may."""
+    """The server has no room for another rollout or call. `details` has how many it holds and how many wait."""
 
     status = 503
     code = "overloaded"

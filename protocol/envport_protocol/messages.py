@@ -1,4 +1,4 @@
-"""The messages of protocol 1.0, as they stand on the wire.
+"""The messages of protocol 1.1, as they stand on the wire.
 
 Requests refuse unknown fields; answers are read tolerantly, so that a server may grow. One class per body; the HTTP
 path, the client's method and the command use the same verb. The ids in requests are made by the client.
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-PROTOCOL_VERSION = "1.0"
+PROTOCOL_VERSION = "1.1"
 
 OLDEST_PROTOCOL_VERSION = "1.0"
 """The lowest that this server speaks: it stays when a minor version is added."""
@@ -95,6 +95,10 @@ class Limits(_Answer):
     idle_timeout_s: float = 600.0
     call_timeout_s: float = 60.0
     max_body_bytes: int = 4 * 2**20
+    max_batch: int = 256
+    """Calls in one `batch`."""
+    max_queued: int = 256
+    """Starts that wait for room; one more is answered `overloaded`."""
 
 
 class ProtocolRange(_Answer):
@@ -176,8 +180,20 @@ class StartRolloutAnswer(_Answer):
     messages: list[Message]
     tools: list[ToolSpec]
     idle_timeout_s: float
+    token: str = ""
+    """Bearer token of this rollout: it can list and run its tools, and nothing else."""
     outcome: Outcome = Outcome.OK
     trainable: bool = True
+
+
+class ForkRolloutRequest(_Request):
+    """`POST /v1/fork_rollout`: the state of `rollout_id` as it is now, under a new id. Answers like `start_rollout`.
+
+    The new rollout has the old one's finished tool calls, so their ids are spent in it too; it can be scored by itself.
+    """
+
+    rollout_id: Id
+    new_rollout_id: Id
 
 
 class ListToolsRequest(_Request):
@@ -250,6 +266,50 @@ class ComputeRewardAnswer(_Answer):
     trainable: bool = True
 
 
+class GroupMember(_Request):
+    """One rollout of a group and what the model wrote in it."""
+
+    rollout_id: Id
+    completion: str | list[Message]
+    ground_truth: Any = None
+
+
+class ComputeGroupRewardRequest(_Request):
+    """`POST /v1/compute_group_reward`: the rollouts of one group scored together, each against the others.
+
+    A repeat with the same `group_id` and arguments returns the stored answer.
+    """
+
+    group_id: Id
+    members: Annotated[list[GroupMember], Field(min_length=1, max_length=1024)]
+
+
+class ComputeGroupRewardAnswer(_Answer):
+    """The answers in the order of the members."""
+
+    answers: list[ComputeRewardAnswer]
+    outcome: Outcome = Outcome.OK
+    trainable: bool = True
+
+
+class CancelRequest(_Request):
+    """`POST /v1/cancel`: stops a tool call.
+
+    One that was not begun yet will not run when it comes; one that finished stays as it is.
+    """
+
+    rollout_id: Id
+    call_id: Id
+
+
+class CancelAnswer(_Answer):
+    """`cancelled` is false where the call had finished before."""
+
+    rollout_id: str
+    call_id: str
+    cancelled: bool
+
+
 class EndRolloutRequest(_Request):
     """`POST /v1/end_rollout`: frees the rollout's state. A repeat answers the same."""
 
@@ -258,6 +318,61 @@ class EndRolloutRequest(_Request):
 
 class EndRolloutAnswer(_Answer):
     rollout_id: str
+
+
+Verb = Literal[
+    "start_rollout",
+    "fork_rollout",
+    "list_tools",
+    "run_tool",
+    "compute_reward",
+    "compute_group_reward",
+    "cancel",
+    "end_rollout",
+]
+"""What a `batch` may hold: every `POST` but itself."""
+
+
+class BatchCall(_Request):
+    """One call of a batch: what `POST /v1/{verb}` would get as its body."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    """Names its answer in this batch; nothing else."""
+    verb: Verb
+    body: dict[str, Any]
+
+
+class BatchRequest(_Request):
+    """`POST /v1/batch`. The answers come as NDJSON, one `BatchLine` for each call, in the order of their completion."""
+
+    calls: Annotated[list[BatchCall], Field(min_length=1)]
+
+
+class BatchLine(_Answer):
+    """The answer of one call: what the request alone would have been answered."""
+
+    id: str
+    status: int
+    body: dict[str, Any]
+
+
+class OpenRollout(_Answer):
+    """One rollout that the server holds."""
+
+    rollout_id: str
+    task_id: str | None
+    age_s: float
+    idle_s: float
+    calls: int
+    running: int
+
+
+class OpenRollouts(_Answer):
+    """`GET /v1/rollouts`, for an admin: what the server holds, oldest first."""
+
+    rollouts: list[OpenRollout]
+    total: int
+    queued: int
 
 
 class ErrorDetail(_Answer):

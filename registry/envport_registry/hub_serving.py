@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
-from envport_protocol.serving import bound_socket, url_of
+from envport_protocol.server.serving import bound_socket, url_of
 
 from envport_registry.hub_server import create_hub
 from envport_registry.store import Store

@@ -11,7 +11,7 @@ import pytest
 from envport.connection import open_http
 from envport_protocol import BaseEnv, EnvTask, reward, tool
 from envport_protocol.config import ServeConfig
-from envport_protocol.server import create_app
+from envport_protocol.server.app import create_app
 
 
 class CountingEnv(BaseEnv):

@@ -13,7 +13,7 @@ import pytest
 import typer.main
 from envport.cli import app
 from envport_protocol import BaseEnv
-from envport_protocol.server import create_app
+from envport_protocol.server.app import create_app
 from envport_trainer.config import EnvSource, TrainConfig
 from starlette.routing import Route
 

@@ -14,7 +14,7 @@ from envport_protocol.errors import (
     UnknownRolloutError,
     UnknownTaskError,
 )
-from envport_protocol.threads import ThreadPool
+from envport_protocol.hosting.threads import ThreadPool
 
 KNOWN = {"a", "b", "c"}
 ALL = {"a": 1, "b": 2, "c": 3}

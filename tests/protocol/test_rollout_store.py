@@ -19,7 +19,7 @@ from envport_protocol.errors import (
     UnknownTaskError,
     WireError,
 )
-from envport_protocol.rollouts import RolloutStore, StoreLimits
+from envport_protocol.hosting.rollouts import RolloutStore, StoreLimits
 
 
 class State:

@@ -11,7 +11,7 @@ from envport_protocol import BaseEnv
 from envport_protocol.config import ServeConfig
 from envport_protocol.errors import WireError, error_from_body
 from envport_protocol.messages import ErrorBody, Outcome
-from envport_protocol.server import create_app
+from envport_protocol.server.app import create_app
 
 
 class Plain(BaseEnv):
@@ -174,8 +174,8 @@ def test_a_failure_while_starting_is_told_by_readyz_and_by_every_verb(api):
             return "search"
 
     from envport_protocol.errors import NotReadyError
-    from envport_protocol.hosting import Host
-    from envport_protocol.server import Readiness
+    from envport_protocol.hosting.host import Host
+    from envport_protocol.server.app import Readiness
 
     async def told():
         readiness = Readiness(Host(Broken(), ServeConfig()))
@@ -268,7 +268,7 @@ async def test_a_start_that_does_not_heed_its_end_does_not_hold_the_server(monke
     import asyncio
 
     from envport_protocol import server
-    from envport_protocol.hosting import Host
+    from envport_protocol.hosting.host import Host
 
     release = asyncio.Event()
 

@@ -14,13 +14,13 @@ import httpx
 import pytest
 from envport_protocol import BaseEnv
 from envport_protocol.errors import ServeError
-from envport_protocol.serving import bound_socket, run_server
+from envport_protocol.server.serving import bound_socket, run_server
 
 SCRIPT = """
 import sys, time
 from envport_protocol.errors import EnvportError
 from envport_protocol import BaseEnv
-from envport_protocol.serving import run_server
+from envport_protocol.server.serving import run_server
 
 class Slow(BaseEnv):
     def list_tools(self):
@@ -119,7 +119,7 @@ def test_an_address_that_is_none_is_one_clear_message(host, port):
 def test_ipv6_is_served_too():
     try:
         with bound_socket("::1", 0) as listener:
-            from envport_protocol.serving import url_of
+            from envport_protocol.server.serving import url_of
 
             assert url_of(listener, "::1") == f"http://[::1]:{listener.getsockname()[1]}"
             assert listener.family == socket.AF_INET6

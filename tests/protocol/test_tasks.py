@@ -11,8 +11,8 @@ import pytest
 from envport_protocol import BaseEnv, EnvTask, ToolError, UnknownTaskError, reward, tool
 from envport_protocol.config import ServeConfig
 from envport_protocol.errors import EnvDefinitionError
+from envport_protocol.hosting.taskbook import TaskBook
 from envport_protocol.task import ROW_KEYS, as_env_task
-from envport_protocol.taskbook import TaskBook
 
 
 class Capitals(BaseEnv):

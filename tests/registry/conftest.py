@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from envport_protocol.serving import bound_socket, url_of
+from envport_protocol.server.serving import bound_socket, url_of
 from envport_registry.hub_server import create_hub
 from envport_registry.hub_serving import HubServer
 from envport_registry.store import Store

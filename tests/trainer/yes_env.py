@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from envport_protocol import BaseEnv, EnvTask, reward
-from envport_protocol.serving import run_server
+from envport_protocol.server.serving import run_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

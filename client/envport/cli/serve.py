@@ -46,7 +46,7 @@ def serve(
     sys.dont_write_bytecode = True
     require("fastapi", "serve")
     require("uvicorn", "serve")
-    from envport_protocol.serving import run_server
+    from envport_protocol.server.serving import run_server
 
     run_server(folder, host=host, port=port, options=options, digest=digest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from envport_protocol import server
-from envport_protocol.serving import run_server
+from envport_protocol.server.serving import run_server
 from envport_registry.runner import docker, process
 from envport_registry.runner.docker import whole_lines
 

@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 _POSTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     "start_rollout": (m.StartRolloutRequest, m.StartRolloutAnswer),
+    "fork_rollout": (m.ForkRolloutRequest, m.StartRolloutAnswer),
     "list_tools": (m.ListToolsRequest, m.ListToolsAnswer),
     "run_tool": (m.RunToolRequest, m.RunToolAnswer),
     "compute_reward": (m.ComputeRewardRequest, m.ComputeRewardAnswer),
+    "compute_group_reward": (m.ComputeGroupRewardRequest, m.ComputeGroupRewardAnswer),
+    "cancel": (m.CancelRequest, m.CancelAnswer),
     "end_rollout": (m.EndRolloutRequest, m.EndRolloutAnswer),
 }
 _MODELS: list[type[BaseModel]] = [
     m.Manifest,
     m.TaskPage,
     m.ErrorBody,
+    m.OpenRollouts,
+    m.BatchRequest,
+    m.BatchLine,
     *(model for pair in _POSTS.values() for model in pair),
 ]
 _REF = "#/components/schemas/"

@@ -21,6 +21,9 @@ from envport_protocol.errors import (
     ToolError,
     UnknownTaskError,
 )
+from envport_protocol.hosting.rollouts import RolloutStore, StoreLimits
+from envport_protocol.hosting.taskbook import TaskBook, public_task
+from envport_protocol.hosting.threads import ThreadPool
 from envport_protocol.messages import (
     EndRolloutAnswer,
     ListToolsAnswer,
@@ -31,10 +34,7 @@ from envport_protocol.messages import (
 )
 from envport_protocol.results import run_tool_answer, tool_error_answer
 from envport_protocol.rewards import REWARD_INPUTS, Scorer
-from envport_protocol.rollouts import RolloutStore, StoreLimits
 from envport_protocol.task import EnvTask, as_messages
-from envport_protocol.taskbook import TaskBook, public_task
-from envport_protocol.threads import ThreadPool
 from envport_protocol.toolset import ToolSet
 
 if TYPE_CHECKING:

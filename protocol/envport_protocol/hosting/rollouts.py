@@ -24,7 +24,7 @@ from envport_protocol.errors import (
     UnknownRolloutError,
     WireError,
 )
-from envport_protocol.stored_call import StoredCall, outcome_of, too_late
+from envport_protocol.hosting.stored_call import StoredCall, outcome_of, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -21,7 +21,7 @@ from envport_protocol.errors import (
     NotReadyError,
     WireError,
 )
-from envport_protocol.hosting import Host
+from envport_protocol.hosting.host import Host
 from envport_protocol.messages import (
     ComputeRewardRequest,
     EndRolloutRequest,
@@ -30,8 +30,8 @@ from envport_protocol.messages import (
     StartRolloutRequest,
     TasksRequest,
 )
-from envport_protocol.openapi import openapi_document
-from envport_protocol.reading import parse_body, parse_fields, read_body
+from envport_protocol.server.openapi import openapi_document
+from envport_protocol.server.reading import parse_body, parse_fields, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

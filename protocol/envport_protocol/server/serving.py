@@ -15,7 +15,7 @@ from envport_protocol.config import ServeConfig
 from envport_protocol.env import BaseEnv
 from envport_protocol.errors import NotReadyError, ServeError
 from envport_protocol.project import load_env, load_project
-from envport_protocol.server import create_app
+from envport_protocol.server.app import create_app
 
 if TYPE_CHECKING:
     import asyncio

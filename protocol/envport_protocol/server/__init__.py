@@ -1,0 +1,1 @@
+"""The protocol over HTTP: one app, its routes, who may ask for what, and the process that serves it."""
