@@ -18,9 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -31,43 +29,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/faults"))
 
 from ledger_env import Ledger, LedgerEnv
 from proxy import Fault, FaultProxy
+from verdict import Heard, judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterable
 
-    from ledger_env import Entry
-
 AT_ONCE = 128
 """Rollouts under way at a time."""
 PROMPT = [{"role": "user", "content": "Touch."}]
-
-
-@dataclass
-class Heard:
-    """What the client was told, to be compared with the ledger."""
-
-    values: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The value of each side effect, by rollout and what was done."""
-    may_have_run: set[tuple[str, str]] = field(default_factory=set)
-    """Calls that were cancelled or failed: no value, and at most one run."""
-    lost_answers: list[str] = field(default_factory=list)
-    ids_not_spent: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Verdict:
-    """The counts that must be zero, with an example of each that is not."""
-
-    double_executions: int = 0
-    lost_answers: int = 0
-    wrong_answers: int = 0
-    ids_not_spent: int = 0
-    rollouts_left_open: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    @property
-    def holds(self) -> bool:
-        return not any(value for name, value in asdict(self).items() if name != "examples")
 
 
 class Player:
@@ -146,33 +115,6 @@ class Player:
         except expected:
             return
         self._heard.ids_not_spent.append(f"expected {expected.__name__}, got an answer")
-
-
-def judge(entries: list[Entry], heard: Heard) -> Verdict:
-    """Compares what happened with what was heard."""
-    times = Counter((entry.rollout_id, entry.what) for entry in entries)
-    noted = {(entry.rollout_id, entry.what): entry.value for entry in entries}
-    doubled = [key for key, count in times.items() if count > 1]
-    wrong = [key for key, value in heard.values.items() if noted.get(key) != value]
-    unheard = [key for key in noted if key not in heard.values and key not in heard.may_have_run and key[1] != "end"]
-    started = (key[0] for key in times if key[1] == "start")
-    left_open = [rollout_id for rollout_id in started if times[rollout_id, "start"] > times[rollout_id, "end"]]
-    examples = [
-        *(f"ran {times[key]} times: {key}" for key in doubled[:3]),
-        *(f"{key} answered {heard.values[key]!r}, the side effect was {noted.get(key)!r}" for key in wrong[:3]),
-        *(f"ran, and nobody heard of it: {key}" for key in unheard[:3]),
-        *heard.lost_answers[:3],
-        *heard.ids_not_spent[:3],
-        *(f"left open: {rollout_id}" for rollout_id in left_open[:3]),
-    ]
-    return Verdict(
-        double_executions=len(doubled),
-        lost_answers=len(heard.lost_answers) + len(unheard),
-        wrong_answers=len(wrong),
-        ids_not_spent=len(heard.ids_not_spent),
-        rollouts_left_open=len(left_open),
-        examples=examples,
-    )
 
 
 async def prove(rollouts: int, proxy: FaultProxy, seed: int) -> Heard:
@@ -259,11 +201,10 @@ def main() -> int:
         verdict = judge(entries, heard)
     print(table(proxy))
     print(f"{args.rollouts} rollouts in {time.perf_counter() - began:.0f} s, {len(heard.values)} answers compared")
-    for name, value in asdict(verdict).items():
-        print(f"{name}: {value}")
+    print(*(f"{name}: {count}" for name, count in verdict.counts.items()), *verdict.examples, sep="\n")
     if args.json:
         faults = {fault.name: count for fault, count in proxy.faults.items()}
-        args.json.write_text(json.dumps({"faults": faults, "requests": proxy.requests, **asdict(verdict)}, indent=2))
+        args.json.write_text(json.dumps({"faults": faults, "requests": proxy.requests, **verdict._asdict()}, indent=2))
     return 0 if verdict.holds else 1
 
 
