@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 from envport_protocol.errors import (
+    CallCancelledError,
     CallTimeoutError,
     EnvFailedError,
     IdConflictError,
@@ -283,7 +284,7 @@ async def test_a_full_store_refuses_one_more_until_one_ends():
     await started(store, "b")
     with pytest.raises(OverloadedError, match="holds 2 rollouts") as caught:
         await started(store, "c")
-    assert caught.value.details == {"rollouts": 2, "max_rollouts": 2}
+    assert caught.value.details == {"rollouts": 2, "max_rollouts": 2, "queued": 0, "max_queued": 0}
     await store.end("a")
     await started(store, "c")
     assert len(store) == 2
@@ -394,7 +395,7 @@ async def test_a_start_that_failed_or_came_too_late_is_freed():
         with pytest.raises(WireError):
             await store.start(rollout_id, b"f", lambda kept=state: kept, work, timeout_s)
     await store.close()
-    assert freed == states
+    assert sorted(freed, key=states.index) == states
 
 
 async def test_a_start_that_came_too_late_is_freed_after_its_work_has_ended():
@@ -499,3 +500,156 @@ async def test_a_rollout_that_is_just_expiring_says_so():
         await store.call("r", "c", b"x", nothing, 5)
     gate.set()
     assert await expiring == 1
+
+
+async def hang(_):
+    await asyncio.Event().wait()
+    return b""
+
+
+async def test_a_cancelled_call_is_stopped_and_stays_cancelled():
+    store, _ = make_store()
+    await started(store)
+    stopped = []
+
+    async def work(_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(1)
+        return b""
+
+    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [await store.cancel("r", "c") for _ in range(2)] == [True, True]
+    for again in (asked, store.call("r", "c", b"x", work, 5)):
+        with pytest.raises(CallCancelledError, match="'c' of rollout 'r' was cancelled"):
+            await again
+    assert (stopped, store.running) == ([1], 0)
+
+
+async def test_a_call_that_was_cancelled_before_it_came_never_runs():
+    store, _ = make_store()
+    state = await started(store)
+
+    async def work(state):
+        state.runs += 1
+        return b""
+
+    assert await store.cancel("r", "c")
+    with pytest.raises(CallCancelledError):
+        await store.call("r", "c", b"any", work, 5)
+    assert state.runs == 0
+
+
+async def test_a_finished_call_is_not_cancelled():
+    store, _ = make_store()
+    await started(store)
+    await store.call("r", "c", b"x", nothing, 5)
+    assert not await store.cancel("r", "c")
+    assert await store.call("r", "c", b"x", nothing, 5) == b"{}"
+
+
+async def test_a_call_that_nobody_waits_for_is_cancelled_after_the_grace():
+    store, _ = make_store(StoreLimits(orphan_grace_s=0.02))
+    await started(store)
+    asked = asyncio.create_task(store.call("r", "c", b"x", hang, 5))
+    await asyncio.sleep(0)
+    asked.cancel()
+    while store.running:
+        await asyncio.sleep(0.005)
+    with pytest.raises(CallCancelledError, match="no client has waited"):
+        await store.call("r", "c", b"x", hang, 5)
+
+
+async def test_a_call_that_is_joined_within_the_grace_runs_on():
+    store, _ = make_store(StoreLimits(orphan_grace_s=0.02))
+    await started(store)
+    gate = asyncio.Event()
+
+    async def work(_):
+        await gate.wait()
+        return b"done"
+
+    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.sleep(0)
+    joined = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    await asyncio.sleep(0.06)
+    gate.set()
+    assert await joined == b"done"
+
+
+async def test_more_running_calls_than_may_are_refused_with_their_ids_unspent():
+    store, _ = make_store(StoreLimits(max_running_calls=1))
+    await started(store)
+    asked = asyncio.create_task(store.call("r", "a", b"x", hang, 5))
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError, match="runs 1 calls, the most it may"):
+        await store.call("r", "b", b"x", nothing, 5)
+    await store.cancel("r", "a")
+    with pytest.raises(CallCancelledError):
+        await asked
+    assert await store.call("r", "b", b"x", nothing, 5) == b"{}"
+
+
+async def test_starts_wait_in_line_and_are_let_in_in_their_order():
+    store, _ = make_store(StoreLimits(max_rollouts=1, max_queued=3, queue_timeout_s=5))
+    await started(store, "first")
+    order = []
+
+    async def come(name):
+        await started(store, name)
+        order.append(name)
+
+    waiting = [asyncio.create_task(come(name)) for name in "abc"]
+    await asyncio.sleep(0)
+    assert store.queued == 3
+    with pytest.raises(OverloadedError, match="3 wait already") as caught:
+        await started(store, "d")
+    assert caught.value.details == {"rollouts": 1, "max_rollouts": 1, "queued": 3, "max_queued": 3}
+    for name in ("first", "a", "b"):
+        await store.end(name)
+        while len(order) < store.queued * -1 + 3:
+            await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert (order, store.queued, len(store)) == (["a", "b", "c"], 0, 1)
+
+
+async def test_a_start_that_waited_too_long_is_overloaded_and_leaves_the_line():
+    store, _ = make_store(StoreLimits(max_rollouts=1, max_queued=3, queue_timeout_s=0.01))
+    await started(store, "first")
+    with pytest.raises(OverloadedError, match="brought no room"):
+        await started(store, "late")
+    assert store.queued == 0
+
+
+async def test_one_that_gives_up_its_turn_leaves_it_to_the_next():
+    store, _ = make_store(StoreLimits(max_rollouts=1, max_queued=3))
+    await started(store, "first")
+    gone, stays = (asyncio.create_task(started(store, name)) for name in ("gone", "stays"))
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(store.end("first"))
+    while not gone.done() and store.queued == 2:
+        await asyncio.sleep(0)
+    gone.cancel()
+    await ending
+    await stays
+    assert [one.rollout_id for one in store.held()] == ["stays"]
+
+
+async def test_the_same_start_twice_in_line_takes_one_place():
+    store, _ = make_store(StoreLimits(max_rollouts=1, max_queued=3))
+    await started(store, "first")
+    twice = [asyncio.create_task(store.start("r", b"f", State, nothing, 5)) for _ in range(2)]
+    after = asyncio.create_task(store.start("s", b"f", State, nothing, 5))
+    await asyncio.sleep(0)
+    await store.end("first")
+    await twice[0]
+    await store.end("r")
+    await after
+    assert [one.rollout_id for one in store.held()] == ["s"]
+    with pytest.raises(RolloutEndedError):
+        await twice[1]

@@ -58,7 +58,7 @@ def test_search_env_as_printed_drives_a_whole_rollout(api):
     ended = server.end()
 
     assert manifest["name"] == "SearchEnv"
-    assert manifest["protocol"] == {"min": "1.0", "max": "1.0"}
+    assert manifest["protocol"] == {"min": "1.0", "max": "1.1"}
     assert manifest["tools"] == [SEARCH_TOOL]
     assert manifest["splits"] == []
     assert started["tools"] == [SEARCH_TOOL]

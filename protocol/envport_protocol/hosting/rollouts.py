@@ -1,9 +1,10 @@
 """Rollouts and their calls, each call run exactly once. Knows nothing of HTTP.
 
-Ids are made by the client. A call's work runs in a task of its own, so a client that goes away does not stop it; the
+Ids are made by the client. A call's work runs in a task of its own, so a connection that breaks does not stop it; the
 same call again joins it while it runs, and gets the stored outcome, error or not, once it is done. The deadline is
-kept here: at that moment the outcome is CallTimeoutError and the work is cancelled, whether or not it listens.
-An ended rollout frees its state and its answers; its id stays spent, as one of a bounded number of tombstones.
+kept here: at that moment the outcome is CallTimeoutError and the work is cancelled, whether or not it listens. A call
+that nobody waits for any more is cancelled after a while. An ended rollout frees its state and its answers; its id
+stays spent, as one of a bounded number of tombstones.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from envport_protocol.errors import (
+    CallCancelledError,
     IdConflictError,
     InvalidRequestError,
     OverloadedError,
@@ -24,10 +25,14 @@ from envport_protocol.errors import (
     UnknownRolloutError,
     WireError,
 )
-from envport_protocol.hosting.stored_call import StoredCall, outcome_of, too_late
+from envport_protocol.hosting.line import Line
+from envport_protocol.hosting.observer import NullObserver
+from envport_protocol.hosting.stored_call import StoredCall, launch, outcome_kind, outcome_of, too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from envport_protocol.hosting.observer import Observer
 
 log = logging.getLogger("envport.protocol")
 
@@ -37,13 +42,20 @@ T = TypeVar("T")
 _STOP_TIMEOUT_S = 5.0
 """How long an end waits for the calls that it stopped."""
 
+_ANY_ARGUMENTS = b""
+"""The fingerprint of a call that was cancelled before it came."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
     """How much a store may hold, and for how long."""
 
     max_rollouts: int = 1000
+    max_queued: int = 0
+    queue_timeout_s: float = 5.0
+    max_running_calls: int = 4096
     idle_timeout_s: float = 600.0
+    orphan_grace_s: float = 15.0
     end_timeout_s: float = 60.0
     """Deadline of the author's code that frees a rollout."""
     max_calls: int = 100_000
@@ -52,15 +64,76 @@ class StoreLimits:
     """Ended ids that are remembered; the oldest are forgotten first."""
 
 
+class Job(NamedTuple, Generic[S]):
+    """One call to be run."""
+
+    key: str
+    """Names the call within its rollout."""
+    fingerprint: bytes
+    """Equal for equal arguments."""
+    work: Callable[[S], Coroutine[object, object, bytes]]
+    timeout_s: float
+    request: bytes = b""
+    """What it takes to run it again."""
+    verb: str = ""
+    tool: str | None = None
+    """The tool that it runs, for the observer."""
+
+
+class Rebuilt(NamedTuple, Generic[S]):
+    """A rollout of before a restart, as it was."""
+
+    state: S
+    start: StoredCall
+    calls: dict[str, StoredCall]
+
+
+class Before(Generic[S]):
+    """What is known of the rollouts that an earlier process held; here: nothing. A journal knows more."""
+
+    def holds(self, rollout_id: str) -> bool:
+        """Whether the rollout was held, and can be asked of `rebuild` once."""
+        return False
+
+    async def rebuild(self, rollout_id: str) -> Rebuilt[S]:
+        """The rollout as it was.
+
+        Raises:
+            WireError: it cannot be rebuilt; its id is spent then.
+        """
+        raise UnknownRolloutError(f"there was no rollout {rollout_id!r}")
+
+    def started(self, rollout_id: str, request: bytes, answer: bytes) -> None:
+        """Told of a start that worked, before its answer goes out."""
+
+    def called(self, rollout_id: str, key: str, request: bytes, outcome: bytes | WireError) -> None:
+        """Told of the outcome of a call, before its answer goes out."""
+
+    def ended(self, rollout_id: str) -> None:
+        """Told of the end of a rollout."""
+
+
 @dataclass(slots=True)
 class _Rollout(Generic[S]):
     state: S
+    begun_at: float
     used_at: float
-    start: StoredCall | None = None
+    start: StoredCall
     calls: dict[str, StoredCall] = field(default_factory=dict[str, StoredCall])
     running: int = 0
     end: asyncio.Future[WireError | None] | None = None
     end_reason: str = "ended"
+
+
+class Held(NamedTuple, Generic[S]):
+    """One rollout that is held now; times in seconds."""
+
+    rollout_id: str
+    state: S
+    age_s: float
+    idle_s: float
+    calls: int
+    running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +143,8 @@ class _Tombstone:
     """With `start_error`: the start that failed, to be answered again."""
     start_error: WireError | None = None
     end_error: WireError | None = None
+    lost: WireError | None = None
+    """Why it could not be rebuilt after a restart."""
 
 
 class RolloutStore(Generic[S]):
@@ -80,19 +155,41 @@ class RolloutStore(Generic[S]):
         free: Callable[[S], Coroutine[object, object, None]],
         limits: StoreLimits = StoreLimits(),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        before: Before[S] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._free = free
         self._limits = limits
         self._clock = clock
+        self._before = before or Before[S]()
+        self._observer = observer or NullObserver()
         self._live: dict[str, _Rollout[S]] = {}
         self._ended: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__)
         self._tasks: set[asyncio.Task[object]] = set()
         self._freeing: dict[str, asyncio.Task[None]] = {}
         """The freeing of starts that failed, by rollout id."""
+        self._rebuilding: dict[str, asyncio.Task[None]] = {}
+        self.running = 0
+        """Calls that run now, over all rollouts."""
 
     def __len__(self) -> int:
         """How many rollouts are held now."""
         return len(self._live)
+
+    @property
+    def queued(self) -> int:
+        """How many starts wait for room."""
+        return len(self._line)
+
+    def held(self) -> list[Held[S]]:
+        """All rollouts that are held now, oldest first."""
+        now = self._clock()
+        return [
+            Held(rollout_id, one.state, now - one.begun_at, now - one.used_at, len(one.calls), one.running)
+            for rollout_id, one in self._live.items()
+        ]
 
     async def start(
         self,
@@ -101,6 +198,9 @@ class RolloutStore(Generic[S]):
         new_state: Callable[[], S],
         work: Callable[[S], Coroutine[object, object, bytes]],
         timeout_s: float,
+        *,
+        request: bytes = b"",
+        verb: str = "start_rollout",
     ) -> bytes:
         """The answer of `work`, run once for this id.
 
@@ -112,28 +212,22 @@ class RolloutStore(Generic[S]):
             OverloadedError: no room.
             WireError: what `work` raised, or CallTimeoutError.
         """
-        gone = self._ended.get(rollout_id)
-        if gone is not None:
-            raise self._start_again(rollout_id, fingerprint, gone)
-        await self._freed(rollout_id)
+        await self._settled_before(rollout_id)
         rollout = self._live.get(rollout_id)
         if rollout is None:
-            if len(self._live) >= self._limits.max_rollouts:
-                raise OverloadedError(
-                    f"the server holds {len(self._live)} rollouts, the most it may; end some, or try again later",
-                    details={"rollouts": len(self._live), "max_rollouts": self._limits.max_rollouts},
-                )
-            rollout = _Rollout(new_state(), self._clock())
-            self._live[rollout_id] = rollout
-            rollout.start = self._launch(rollout, fingerprint, work, timeout_s, "start_rollout")
-            if rollout.start.waiting is not None:
-                rollout.start.waiting.add_done_callback(partial(self._start_done, rollout_id, rollout.start))
-        call = rollout.start
-        if call is None or call.fingerprint != fingerprint:
-            raise IdConflictError(
-                f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
-            )
-        return await call.answer()
+            self._check_unspent(rollout_id, fingerprint)
+            await self._line.wait()
+            rollout = self._live.get(rollout_id)  # the same start may have waited before this one
+            if rollout is None and rollout_id not in self._ended:
+                job = Job("", fingerprint, work, timeout_s, request, verb)
+                rollout = self._begin(rollout_id, new_state(), job)
+            else:
+                self._line.freed()
+                self._check_unspent(rollout_id, fingerprint)
+                rollout = self._find(rollout_id)
+        if rollout.start.fingerprint != fingerprint:
+            raise _started_otherwise(rollout_id)
+        return await rollout.start.answer()
 
     async def call(
         self,
@@ -143,45 +237,86 @@ class RolloutStore(Generic[S]):
         work: Callable[[S], Coroutine[object, object, bytes]],
         timeout_s: float,
     ) -> bytes:
-        """The answer of `work`, run once for this rollout and call id.
+        """`run` of a call that nobody will run again."""
+        return await self.run(rollout_id, Job(call_id, fingerprint, work, timeout_s))
+
+    async def run(self, rollout_id: str, job: Job[S]) -> bytes:
+        """The answer of the job's work, run once for this rollout and the job's key.
 
         Raises:
-            UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
-            IdConflictError: the call id was used with another fingerprint.
+            UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
+            IdConflictError: the key was used with another fingerprint.
             InvalidRequestError: more calls than one rollout may make.
-            WireError: what `work` raised, or CallTimeoutError.
+            OverloadedError: more calls run than may.
+            WireError: what the work raised, CallTimeoutError, or CallCancelledError.
         """
         rollout = await self._started(rollout_id)
-        call = rollout.calls.get(call_id)
+        call = rollout.calls.get(job.key)
         if call is None:
-            if len(rollout.calls) >= self._limits.max_calls:
-                raise InvalidRequestError(
-                    f"the rollout {rollout_id!r} made {len(rollout.calls)} calls, the most it may; end it"
-                )
-            call = rollout.calls[call_id] = self._launch(rollout, fingerprint, work, timeout_s, f"call {call_id!r}")
-        elif call.fingerprint != fingerprint:
+            self._check_room(rollout_id, rollout)
+            call = self._launch(rollout_id, rollout, job)
+        elif call.fingerprint != job.fingerprint and call.fingerprint != _ANY_ARGUMENTS:
             raise IdConflictError(
-                f"{call_id!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
+                f"{job.key!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
             )
         return await call.answer()
+
+    async def cancel(self, rollout_id: str, key: str) -> bool:
+        """Stops a call, or the one that will come with this key; False where it had finished otherwise.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
+        """
+        rollout = await self._started(rollout_id)
+        call = rollout.calls.get(key)
+        error = CallCancelledError(f"{key!r} of rollout {rollout_id!r} was cancelled; a new call needs a new id")
+        if call is None:
+            self._check_room(rollout_id, rollout)
+            self._before.called(rollout_id, key, b"", error)
+            call = rollout.calls[key] = StoredCall(_ANY_ARGUMENTS, outcome=error)
+        elif call.outcome is None:
+            call.stop(error)
+        return isinstance(call.outcome, CallCancelledError)
 
     async def state(self, rollout_id: str) -> S:
         """The state of a rollout that is held, once its start is over.
 
         Raises:
-            UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
+            UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
             WireError: its start failed.
         """
         return (await self._started(rollout_id)).state
+
+    async def finished(self, rollout_id: str, prefix: str) -> dict[str, StoredCall]:
+        """The calls whose keys begin with `prefix`, in the order they ended, once all that run now are over.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
+        """
+        rollout = await self._started(rollout_id)
+        running = [call for key, call in rollout.calls.items() if call.outcome is None and key.startswith(prefix)]
+        await asyncio.gather(*(call.answer() for call in running), return_exceptions=True)
+        self._find(rollout_id)
+        return {key: call for key, call in rollout.calls.items() if key.startswith(prefix) and call.outcome is not None}
+
+    def adopt(self, rollout_id: str, calls: Mapping[str, StoredCall]) -> None:
+        """Gives a rollout that is being started the finished calls of another.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
+        """
+        self._find(rollout_id).calls.update(
+            {key: StoredCall(call.fingerprint, call.request, call.outcome) for key, call in calls.items()}
+        )
 
     async def end(self, rollout_id: str, reason: str = "ended") -> None:
         """Stops the calls of a rollout and frees it. Again: the same outcome.
 
         Raises:
-            UnknownRolloutError: it was never started here.
+            UnknownRolloutError, RolloutLostError: it was never started here, or a restart lost it.
             WireError: what the author's code for it raised; the rollout is freed all the same.
         """
-        await self._freed(rollout_id)
+        await self._settled_before(rollout_id)
         gone = self._ended.get(rollout_id)
         if gone is None:
             rollout = self._live.get(rollout_id)
@@ -193,7 +328,7 @@ class RolloutStore(Generic[S]):
                 self._keep(asyncio.create_task(self._end(rollout_id, rollout, rollout.end, reason)))
             error = await asyncio.shield(rollout.end)
         else:
-            error = gone.end_error
+            error = gone.end_error or gone.lost
         if error is not None:
             raise error.afresh()
 
@@ -208,6 +343,8 @@ class RolloutStore(Generic[S]):
         await asyncio.gather(
             *(self.end(rollout_id, "idle for too long") for rollout_id in idle), return_exceptions=True
         )
+        if idle:
+            self._observer.expired(len(idle))
         return len(idle)
 
     async def close(self) -> None:
@@ -222,67 +359,125 @@ class RolloutStore(Generic[S]):
         rollout = self._live.get(rollout_id)
         if rollout is None:
             gone = self._ended.get(rollout_id)
-            raise _unknown(rollout_id) if gone is None else _ended(rollout_id, gone.reason)
+            raise _unknown(rollout_id) if gone is None else _gone(rollout_id, gone)
         if rollout.end is not None:
             raise _ended(rollout_id, rollout.end_reason)
         return rollout
 
     async def _started(self, rollout_id: str) -> _Rollout[S]:
+        if rollout_id not in self._live:
+            await self._settled_before(rollout_id)
         rollout = self._find(rollout_id)
-        if rollout.start is not None and rollout.start.outcome is None:
+        if rollout.start.outcome is None:
             await rollout.start.answer()
             rollout = self._find(rollout_id)
         rollout.used_at = self._clock()
         return rollout
 
-    def _launch(
-        self,
-        rollout: _Rollout[S],
-        fingerprint: bytes,
-        work: Callable[[S], Coroutine[object, object, bytes]],
-        timeout_s: float,
-        what: str,
-    ) -> StoredCall:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(work(rollout.state))
-        waiting: asyncio.Future[bytes | WireError] = loop.create_future()
-        call = StoredCall(fingerprint, waiting=waiting, task=task)
-        rollout.running += 1
-        rollout.used_at = self._clock()
+    def _check_unspent(self, rollout_id: str, fingerprint: bytes) -> None:
+        gone = self._ended.get(rollout_id)
+        if gone is None:
+            return
+        if gone.start_error is None:
+            raise _gone(rollout_id, gone)
+        if gone.start_fingerprint != fingerprint:
+            raise _started_otherwise(rollout_id)
+        raise gone.start_error.afresh()
 
-        def settled(_: asyncio.Future[bytes | WireError]) -> None:
-            # Not when the task ends: one that does not heed its cancellation would keep the rollout for ever.
-            rollout.running -= 1
-            rollout.used_at = self._clock()
+    def _check_room(self, rollout_id: str, rollout: _Rollout[S]) -> None:
+        if len(rollout.calls) >= self._limits.max_calls:
+            raise InvalidRequestError(
+                f"the rollout {rollout_id!r} made {len(rollout.calls)} calls, the most it may; end it"
+            )
+        if self.running >= self._limits.max_running_calls:
+            raise OverloadedError(
+                f"the server runs {self.running} calls, the most it may; try again later",
+                details={"running": self.running, "max_running_calls": self._limits.max_running_calls},
+            )
 
-        def expire() -> None:
-            call.settle(too_late(what, timeout_s))
-            task.cancel()
+    def _begin(self, rollout_id: str, state: S, job: Job[S]) -> _Rollout[S]:
+        now = self._clock()
+        start = StoredCall(job.fingerprint)
+        rollout = self._live[rollout_id] = _Rollout(state, now, now, start)
 
-        waiting.add_done_callback(settled)
-        timer = loop.call_later(timeout_s, expire)
+        def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
+            self._told(rollout, job, outcome, seconds)
+            if not isinstance(outcome, WireError):
+                outcome = self._journal_start(rollout_id, rollout, job.request, outcome)
+            if isinstance(outcome, WireError) and rollout.end is None:
+                self._start_failed(rollout_id, rollout, outcome)
+            return outcome
 
-        def finish(done: asyncio.Task[bytes]) -> None:
-            call.settle(outcome_of(done, what))
-            call.task = None
-            timer.cancel()
+        self._run(start, job, rollout, settled)
+        return rollout
 
-        task.add_done_callback(finish)
-        self._keep(task)
+    def _launch(self, rollout_id: str, rollout: _Rollout[S], job: Job[S]) -> StoredCall:
+        call = StoredCall(job.fingerprint, job.request)
+
+        def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
+            self._told(rollout, job, outcome, seconds)
+            if rollout.end is None:
+                rollout.calls[job.key] = rollout.calls.pop(job.key)  # so the calls stand in the order they ended
+                try:
+                    self._before.called(rollout_id, job.key, job.request, outcome)
+                except WireError as error:
+                    return error.afresh()
+            return outcome
+
+        rollout.calls[job.key] = call
+        self._run(call, job, rollout, settled)
         return call
 
-    def _start_done(self, rollout_id: str, start: StoredCall, outcome: asyncio.Future[bytes | WireError]) -> None:
-        error = outcome.result()
-        rollout = self._live.get(rollout_id)
-        if isinstance(error, WireError) and rollout is not None and rollout.end is None:
-            del self._live[rollout_id]
-            if error.status >= 500:
-                self._bury(rollout_id, _Tombstone("could not be started", start.fingerprint, error))
-            stopping = [start.task] if start.task is not None else []
-            freeing = asyncio.create_task(self._free_failed(rollout_id, rollout.state, stopping))
-            self._freeing[rollout_id] = freeing
+    def _run(
+        self,
+        call: StoredCall,
+        job: Job[S],
+        rollout: _Rollout[S],
+        settled: Callable[[bytes | WireError, float], bytes | WireError],
+    ) -> None:
+        rollout.running += 1
+        self.running += 1
+        rollout.used_at = self._clock()
+        task = launch(
+            call,
+            job.work(rollout.state),
+            what=job.verb if not job.key else f"call {job.key!r}",
+            timeout_s=job.timeout_s,
+            grace_s=self._limits.orphan_grace_s,
+            on_settled=settled,
+        )
+        self._keep(task)
 
-    async def _free_failed(self, rollout_id: str, state: S, stopping: list[asyncio.Task[bytes]]) -> None:
+    def _told(self, rollout: _Rollout[S], job: Job[S], outcome: bytes | WireError, seconds: float) -> None:
+        # Not when the task ends: one that does not heed its cancellation would keep the rollout for ever.
+        rollout.running -= 1
+        self.running -= 1
+        rollout.used_at = self._clock()
+        self._observer.executed(job.verb, job.tool, outcome_kind(outcome), seconds)
+
+    def _journal_start(self, rollout_id: str, rollout: _Rollout[S], request: bytes, answer: bytes) -> bytes | WireError:
+        try:
+            self._before.started(rollout_id, request, answer)
+            for key, call in rollout.calls.items():  # a fork has some from the beginning
+                if call.outcome is not None:
+                    self._before.called(rollout_id, key, call.request, call.outcome)
+        except WireError as error:
+            return error.afresh()
+        return answer
+
+    def _start_failed(self, rollout_id: str, rollout: _Rollout[S], error: WireError) -> None:
+        del self._live[rollout_id]
+        if error.status >= 500:
+            self._bury(rollout_id, _Tombstone("could not be started", rollout.start.fingerprint, error))
+        run = rollout.start.run
+        stopping = [run.task] if run is not None and run.task not in (None, asyncio.current_task()) else []
+        freeing = asyncio.create_task(
+            self._free_failed(rollout_id, rollout.state, [task for task in stopping if task is not None])
+        )
+        self._freeing[rollout_id] = freeing
+        self._line.freed()
+
+    async def _free_failed(self, rollout_id: str, state: S, stopping: list[asyncio.Task[None]]) -> None:
         try:
             error = await self._let_go(state, stopping)
             if error is not None:
@@ -290,35 +485,50 @@ class RolloutStore(Generic[S]):
         finally:
             del self._freeing[rollout_id]
 
-    async def _freed(self, rollout_id: str) -> None:
+    async def _settled_before(self, rollout_id: str) -> None:
+        """Waits until what a failed start or an earlier process left of this id is dealt with."""
         freeing = self._freeing.get(rollout_id)
         if freeing is not None:
             await asyncio.wait([freeing], timeout=_STOP_TIMEOUT_S + self._limits.end_timeout_s)
+        if rollout_id not in self._live and rollout_id not in self._ended and self._before.holds(rollout_id):
+            rebuilding = self._rebuilding.get(rollout_id)
+            if rebuilding is None:
+                rebuilding = self._rebuilding[rollout_id] = asyncio.create_task(self._rebuild(rollout_id))
+            await asyncio.shield(rebuilding)
 
-    def _start_again(self, rollout_id: str, fingerprint: bytes, gone: _Tombstone) -> WireError:
-        if gone.start_error is None:
-            return _ended(rollout_id, gone.reason)
-        if gone.start_fingerprint != fingerprint:
-            return IdConflictError(
-                f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id"
-            )
-        return gone.start_error.afresh()
+    async def _rebuild(self, rollout_id: str) -> None:
+        try:
+            state, start, calls = await self._before.rebuild(rollout_id)
+        except WireError as error:
+            log.warning("the rollout %r of before the restart is lost: %s", rollout_id, error)
+            self._bury(rollout_id, _Tombstone("was lost", lost=error.afresh()))
+            self._observer.replayed(is_rebuilt=False)
+        else:
+            now = self._clock()
+            self._live[rollout_id] = _Rollout(state, now, now, start, calls)
+            self._observer.replayed(is_rebuilt=True)
+        finally:
+            del self._rebuilding[rollout_id]
 
     async def _end(
         self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
     ) -> None:
-        stopped: list[asyncio.Task[bytes]] = []
+        stopped: list[asyncio.Task[None]] = []
         for call in (rollout.start, *rollout.calls.values()):
-            if call is not None and call.task is not None:
-                call.settle(_ended(rollout_id, reason))
-                call.task.cancel()
-                stopped.append(call.task)
+            run = call.run
+            if run is not None:
+                call.stop(_ended(rollout_id, reason))
+                if run.task is not None:
+                    stopped.append(run.task)
         error = await self._let_go(rollout.state, stopped)
+        if reason != "closed":
+            self._before.ended(rollout_id)
         del self._live[rollout_id]
         self._bury(rollout_id, _Tombstone(reason, end_error=error))
+        self._line.freed()
         ended.set_result(error)
 
-    async def _let_go(self, state: S, stopping: list[asyncio.Task[bytes]]) -> WireError | None:
+    async def _let_go(self, state: S, stopping: list[asyncio.Task[None]]) -> WireError | None:
         """Frees a state after the calls that were stopped for it; the error where that failed or took too long."""
         if stopping:
             await asyncio.wait(stopping, timeout=_STOP_TIMEOUT_S)
@@ -350,8 +560,16 @@ def _unknown(rollout_id: str) -> UnknownRolloutError:
     )
 
 
+def _gone(rollout_id: str, tombstone: _Tombstone) -> WireError:
+    return _ended(rollout_id, tombstone.reason) if tombstone.lost is None else tombstone.lost.afresh()
+
+
 def _ended(rollout_id: str, reason: str) -> RolloutEndedError:
     return RolloutEndedError(f"the rollout {rollout_id!r} {_REASONS.get(reason, reason)}; start a new one")
+
+
+def _started_otherwise(rollout_id: str) -> IdConflictError:
+    return IdConflictError(f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id")
 
 
 _REASONS = {"ended": "was ended", "idle for too long": "was idle for too long and expired", "closed": "was ended"}

@@ -4,35 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from envport_protocol.errors import CallTimeoutError, EnvFailedError, InfraError, WireError
+from envport_protocol.errors import (
+    CallCancelledError,
+    CallTimeoutError,
+    EnvFailedError,
+    InfraError,
+    WireError,
+)
+from envport_protocol.messages import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 log = logging.getLogger("envport.protocol")
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+class ToolErrorBody(bytes):
+    """The body of an answer whose outcome is `tool_error`."""
+
+    __slots__ = ()
+
+
 class StoredCall:
-    """One call: while it runs, its task and the future that those who ask wait for; afterwards only the outcome.
+    """One call: while it runs, its `run`; afterwards only the outcome."""
 
-    The future's result is the answer or the error, never an exception, so that none goes unretrieved.
-    """
+    __slots__ = ("fingerprint", "outcome", "request", "run")
 
-    fingerprint: bytes
-    outcome: bytes | WireError | None = None
-    waiting: asyncio.Future[bytes | WireError] | None = None
-    task: asyncio.Task[bytes] | None = None
+    def __init__(
+        self, fingerprint: bytes, request: bytes = b"", outcome: bytes | WireError | None = None, run: Run | None = None
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.request = request
+        """What it takes to run the call again; empty where nobody will."""
+        self.outcome = outcome
+        self.run = run
 
     def settle(self, outcome: bytes | WireError) -> None:
         """Fixes the outcome; the first one counts."""
-        if self.outcome is None:
-            self.outcome = outcome
-            if self.waiting is not None:
-                self.waiting.set_result(outcome)
-                self.waiting = None
+        run = self.run
+        if self.outcome is None and run is not None:
+            run.timer.cancel()
+            self.outcome = outcome = run.on_settled(outcome, time.perf_counter() - run.begun_s)
+            for waiter in run.waiters:
+                if not waiter.done():
+                    waiter.set_result(outcome)
+            run.waiters.clear()
+
+    def stop(self, error: WireError) -> None:
+        """Fixes `error` as the outcome and cancels the work, whether or not it listens."""
+        self.settle(error)
+        if self.run is not None and self.run.task is not None:
+            self.run.task.cancel()
 
     async def answer(self) -> bytes:
         """The answer, as soon as there is an outcome.
@@ -40,12 +68,88 @@ class StoredCall:
         Raises:
             WireError: the outcome is one.
         """
-        outcome = self.outcome
-        if outcome is None and self.waiting is not None:
-            outcome = await asyncio.shield(self.waiting)
+        outcome, run = self.outcome, self.run
+        if outcome is None and run is not None:
+            waiter: asyncio.Future[bytes | WireError] = asyncio.get_running_loop().create_future()
+            run.waiters.append(waiter)
+            try:
+                outcome = await waiter
+            finally:
+                if outcome is None:
+                    self._leave(run, waiter)
         if isinstance(outcome, bytes):
             return outcome
         raise InfraError("the call has no outcome") if outcome is None else outcome.afresh()
+
+    def _leave(self, run: Run, waiter: asyncio.Future[bytes | WireError]) -> None:
+        if waiter in run.waiters:
+            run.waiters.remove(waiter)
+        if not run.waiters and self.outcome is None:
+            asyncio.get_running_loop().call_later(run.grace_s, self._orphaned, run)
+
+    def _orphaned(self, run: Run) -> None:
+        if self.outcome is None and not run.waiters:
+            self.stop(
+                CallCancelledError(
+                    f"{run.what} was cancelled: for {run.grace_s:g} s no client has waited for its answer; "
+                    "start a new rollout"
+                )
+            )
+
+
+@dataclass(slots=True)
+class Run:
+    """What there is of a call while its work runs."""
+
+    what: str
+    """For messages."""
+    timeout_s: float
+    grace_s: float
+    """How long it goes on when nobody waits for it any more."""
+    on_settled: Callable[[bytes | WireError, float], bytes | WireError]
+    """Told of the outcome and the seconds it took, before anybody else; gives the outcome that counts."""
+    waiters: list[asyncio.Future[bytes | WireError]]
+    begun_s: float
+    timer: asyncio.TimerHandle
+    task: asyncio.Task[None] | None = None
+    """Runs on after the outcome where the work does not heed its cancellation."""
+
+
+def launch(
+    call: StoredCall,
+    work: Coroutine[object, object, bytes],
+    *,
+    what: str,
+    timeout_s: float,
+    grace_s: float,
+    on_settled: Callable[[bytes | WireError, float], bytes | WireError],
+) -> asyncio.Task[None]:
+    """Begins the work of a call, in a task of its own: whoever asked may go away. The task must be held."""
+    loop = asyncio.get_running_loop()
+
+    def expire() -> None:
+        call.stop(too_late(what, timeout_s))
+
+    run = Run(what, timeout_s, grace_s, on_settled, [], time.perf_counter(), loop.call_later(timeout_s, expire))
+    call.run = run
+    run.task = loop.create_task(_carry_out(call, run, work))
+    return run.task
+
+
+async def _carry_out(call: StoredCall, run: Run, work: Coroutine[object, object, bytes]) -> None:
+    outcome: bytes | WireError = InfraError(f"{run.what} has no outcome")
+    try:
+        outcome = await work
+    except asyncio.CancelledError:
+        outcome = EnvFailedError(f"{run.what} was cancelled by the environment's own code")
+        raise
+    except WireError as error:
+        outcome = error.afresh()
+    except Exception as error:  # noqa: BLE001 - the boundary of the server's side: a call always has an outcome
+        outcome = _failed(run.what, error)
+    finally:
+        call.settle(outcome)
+        call.run = None
 
 
 def outcome_of(done: asyncio.Task[T], what: str) -> T | WireError:
@@ -55,12 +159,21 @@ def outcome_of(done: asyncio.Task[T], what: str) -> T | WireError:
     error = done.exception()
     if error is None:
         return done.result()
-    if isinstance(error, WireError):
-        return error.afresh()
-    log.error("%s failed in the server", what, exc_info=error)
-    return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")
+    return error.afresh() if isinstance(error, WireError) else _failed(what, error)
 
 
 def too_late(what: str, timeout_s: float) -> CallTimeoutError:
     """The error of a deadline that passed."""
     return CallTimeoutError(f"{what} did not finish within its deadline of {timeout_s:g} s")
+
+
+def outcome_kind(outcome: bytes | WireError) -> Outcome:
+    """Which of the outcomes of the wire this is."""
+    if isinstance(outcome, WireError):
+        return outcome.outcome
+    return Outcome.TOOL_ERROR if isinstance(outcome, ToolErrorBody) else Outcome.OK
+
+
+def _failed(what: str, error: BaseException) -> InfraError:
+    log.error("%s failed in the server", what, exc_info=error)
+    return InfraError(f"{what} failed in the server with {type(error).__name__}; the server's log has the traceback")

@@ -28,6 +28,8 @@ class ThreadPool(Executor):
         self._lock = threading.Lock()
         self._threads = 0
         self._closed = False
+        self.busy = 0
+        """Threads that work now."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """The future of `fn(*args, **kwargs)`.
@@ -57,6 +59,8 @@ class ThreadPool(Executor):
         while (job := self._jobs.get()) is not None:
             future, function = job
             if future.set_running_or_notify_cancel():
+                with self._lock:
+                    self.busy += 1
                 try:
                     result = function()
                 except BaseException as error:  # noqa: BLE001 - a pool hands every failure to the one who waits
@@ -64,5 +68,8 @@ class ThreadPool(Executor):
                 else:
                     future.set_result(result)
                     del result
+                finally:
+                    with self._lock:
+                        self.busy -= 1
             del job, future, function
             self._idle.release()
