@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _HEAD = struct.Struct("<III")
@@ -35,6 +35,8 @@ class Kind(IntEnum):
     FAILED = 5
     """A call that ended in an error."""
     ENDED = 6
+    MOVED = 7
+    """All records of a rollout again, in one, so that those before it are needed no more."""
 
 
 class Record(NamedTuple):
@@ -46,6 +48,12 @@ class Record(NamedTuple):
     key: str = ""
     request: bytes = b""
     answer: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Its bytes in a segment."""
+        texts = len(self.rollout_id.encode()) + len(self.key.encode())
+        return _HEAD.size + _FIELDS.size + texts + len(self.request) + len(self.answer)
 
 
 class DamagedError(Exception):
@@ -99,14 +107,10 @@ class Segment:
         Raises:
             OSError: the disk is full or failed.
         """
-        kind, at, rollout_id, key, request, answer = record
-        name, call = rollout_id.encode(), key.encode()
-        fields = _FIELDS.pack(kind, at, len(name), len(call), len(request))
-        body = b"".join((fields, name, call, request, answer))
-        length = len(body)
-        expected = _HEAD.size + length
+        head, body = _packed(record)
+        expected = _HEAD.size + len(body)
         try:
-            written = os.writev(self._fd, (_HEAD.pack(length, length ^ _ALL_ONES, crc32(body)), body))
+            written = os.writev(self._fd, (head, body))
             if written != expected:
                 raise OSError(errno.ENOSPC, f"{written} of {expected} bytes were written", str(self.path))
         except OSError:
@@ -171,6 +175,26 @@ def records(data: bytes) -> Iterator[tuple[int, Record]]:
             raise DamagedError(offset, is_torn=False) from None
         yield offset, record
         offset = begin + length
+
+
+def moved(rollout_id: str, at: float, history: Iterable[Record]) -> Record:
+    """One record that holds all of a rollout's."""
+    return Record(Kind.MOVED, at, rollout_id, request=b"".join(part for record in history for part in _packed(record)))
+
+
+def moved_records(offset: int, record: Record) -> Iterator[tuple[int, Record]]:
+    """The records in a moved one that begins at `offset`, with where each begins in the segment."""
+    begin = offset + record.size - len(record.request)
+    return ((begin + inner, one) for inner, one in records(record.request))
+
+
+def _packed(record: Record) -> tuple[bytes, bytes]:
+    kind, at, rollout_id, key, request, answer = record
+    name, call = rollout_id.encode(), key.encode()
+    fields = _FIELDS.pack(kind, at, len(name), len(call), len(request))
+    body = b"".join((fields, name, call, request, answer))
+    length = len(body)
+    return _HEAD.pack(length, length ^ _ALL_ONES, crc32(body)), body
 
 
 def _record(body: bytes) -> Record:
