@@ -48,6 +48,8 @@ class ExtractionEnv(BaseEnv):
     Holds nothing for a rollout: every score depends on the answer and the task alone.
     """
 
+    deterministic = True
+
     def __init__(
         self,
         data: str | None = None,

@@ -115,19 +115,21 @@ class Journal:
         return [*self._index.ended]
 
     def holds(self, rollout_id: str) -> bool:
-        """Whether an earlier process left it open, its last record younger than the idle timeout."""
+        """Whether an earlier process left it open, and it was read since or is younger than the idle timeout."""
         entry = self._index.entries.get(rollout_id)
-        return entry is not None and entry.is_held and entry.at + self._idle_timeout_s > self._clock()
+        if entry is None or not entry.is_held:
+            return False
+        return entry.is_read or entry.at + self._idle_timeout_s > self._clock()
 
     def read(self, rollout_id: str) -> Recovered | None:
         """What an earlier process journaled of it; None where that is not to be had, or of another environment.
 
-        The caller rebuilds the rollout and says so by `resumed`, or else by `forget` that it is lost.
+        From now on it does not expire by itself: who reads it goes on with it, or says that it is lost.
         """
         entry = self._index.entries.get(rollout_id)
         if entry is None or not entry.places:
             return None
-        entry.at = self._clock()
+        entry.is_read = True
         try:
             start, *calls = self._history(entry)
         except (OSError, DamagedError) as error:
@@ -176,22 +178,18 @@ class Journal:
     def ended(self, rollout_id: str) -> None:
         """A rollout was ended or expired: its records are needed no more.
 
-        Raises:
-            InfraError: that could not be written. The records are let go all the same.
+        Where that cannot be written it is logged, and a restart may find the rollout open until it is idle for too
+        long: its state is freed by then, and ending it again does no harm.
         """
         if not self._drop(rollout_id):
             return
         self._index.bury(rollout_id)
-        self._append(Record(Kind.ENDED, self._clock(), rollout_id))
+        try:
+            self._append(Record(Kind.ENDED, self._clock(), rollout_id))
+        except InfraError as error:
+            log.warning("the end of the rollout %r was not journaled: %s", rollout_id, error)
         if not self._active.live and self._active.written > min(_SMALL_BYTES, self._segment_bytes):
             self._rotate()
-
-    def resumed(self, rollout_id: str) -> None:
-        """A rollout of an earlier process was rebuilt: from now on it is one of this process."""
-        entry = self._index.entries.get(rollout_id)
-        if entry is not None:
-            entry.is_held = False
-            entry.at = self._clock()
 
     def forget(self, rollout_id: str) -> None:
         """A rollout of an earlier process is lost; else like `ended`."""
@@ -296,7 +294,11 @@ class Journal:
     def _expire_held(self, now: float) -> None:
         if now < self._held_until:
             return
-        held = {rollout_id: entry.at for rollout_id, entry in self._index.entries.items() if entry.is_held}
+        held = {
+            rollout_id: entry.at
+            for rollout_id, entry in self._index.entries.items()
+            if entry.is_held and not entry.is_read
+        }
         for rollout_id in [rollout_id for rollout_id, at in held.items() if at + self._idle_timeout_s <= now]:
             self._drop(rollout_id)
             del held[rollout_id]

@@ -33,7 +33,9 @@ class Entry:
     keeps_calls: bool
     """False where it cannot be rebuilt."""
     is_held: bool = False
-    """An earlier process began it, and this one has not taken it up."""
+    """An earlier process began it."""
+    is_read: bool = False
+    """This process went on with it."""
     size: int = 0
     """Bytes of its records."""
     places: array[int] = field(default_factory=lambda: array("Q"))

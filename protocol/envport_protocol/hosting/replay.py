@@ -101,11 +101,15 @@ class Replay(Before["RolloutState"]):
         """Whether an earlier process held the rollout, and it was not asked for yet."""
         return self._journal.holds(rollout_id)
 
+    def spent(self) -> list[str]:
+        """The ids that ended last before the restart."""
+        return self._journal.ended_ids
+
     async def rebuild(self, rollout_id: str) -> Rebuilt[RolloutState]:
         """The rollout as it was.
 
         Raises:
-            WireError: it cannot be rebuilt; the journal has forgotten it then.
+            RolloutLostError: it cannot be rebuilt; the journal has forgotten it then.
         """
         try:
             return await self._rebuilt(rollout_id)
@@ -142,6 +146,7 @@ class Replay(Before["RolloutState"]):
         except WireError:
             await self._let_go(state)
             raise
+        self._journal.resumed(rollout_id)
         return Rebuilt(state, StoredCall(record.fingerprint, outcome=answer), calls)
 
     def started(self, rollout_id: str, request: bytes, answer: bytes) -> None:
@@ -149,11 +154,13 @@ class Replay(Before["RolloutState"]):
         self._journal.started(rollout_id, request, answer, self._is_deterministic)
 
     def called(self, rollout_id: str, key: str, request: bytes, outcome: bytes | WireError) -> None:
-        """Records a call."""
-        if self._is_deterministic:
-            is_error = isinstance(outcome, WireError)
-            answer = outcome.to_body().model_dump_json().encode() if isinstance(outcome, WireError) else outcome
-            self._journal.called(rollout_id, key, request, answer, is_error)
+        """Records a call; of one that cannot be replayed only that the rollout is in use."""
+        if not self._is_deterministic:
+            self._journal.called(rollout_id, key, b"", b"")
+        elif isinstance(outcome, WireError):
+            self._journal.called(rollout_id, key, request, outcome.to_body().model_dump_json().encode(), is_error=True)
+        else:
+            self._journal.called(rollout_id, key, request, outcome)
 
     def ended(self, rollout_id: str) -> None:
         """Records an end."""

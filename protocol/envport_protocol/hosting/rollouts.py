@@ -14,6 +14,7 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from envport_protocol.errors import (
@@ -95,6 +96,10 @@ class Before(Generic[S]):
         """Whether the rollout was held, and can be asked of `rebuild` once."""
         return False
 
+    def spent(self) -> list[str]:
+        """The ids of rollouts that ended last."""
+        return []
+
     async def rebuild(self, rollout_id: str) -> Rebuilt[S]:
         """The rollout as it was.
 
@@ -165,7 +170,7 @@ class RolloutStore(Generic[S]):
         self._before = before or Before[S]()
         self._observer = observer or NullObserver()
         self._live: dict[str, _Rollout[S]] = {}
-        self._ended: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._ended = OrderedDict((rollout_id, _Tombstone("ended")) for rollout_id in self._before.spent())
         self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__)
         self._tasks: set[asyncio.Task[object]] = set()
         self._freeing: dict[str, asyncio.Task[None]] = {}
@@ -440,7 +445,7 @@ class RolloutStore(Generic[S]):
         rollout.used_at = self._clock()
         task = launch(
             call,
-            job.work(rollout.state),
+            partial(job.work, rollout.state),
             what=job.verb if not job.key else f"call {job.key!r}",
             timeout_s=job.timeout_s,
             grace_s=self._limits.orphan_grace_s,
@@ -521,8 +526,11 @@ class RolloutStore(Generic[S]):
                 if run.task is not None:
                     stopped.append(run.task)
         error = await self._let_go(rollout.state, stopped)
-        if reason != "closed":
-            self._before.ended(rollout_id)
+        if reason != "closed":  # a server that stops may come back
+            try:
+                self._before.ended(rollout_id)
+            except WireError as unwritten:
+                log.error("the end of the rollout %r is not in the journal: %s", rollout_id, unwritten)
         del self._live[rollout_id]
         self._bury(rollout_id, _Tombstone(reason, end_error=error))
         self._line.freed()

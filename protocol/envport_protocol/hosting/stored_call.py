@@ -117,7 +117,7 @@ class Run:
 
 def launch(
     call: StoredCall,
-    work: Coroutine[object, object, bytes],
+    work: Callable[[], Coroutine[object, object, bytes]],
     *,
     what: str,
     timeout_s: float,
@@ -136,10 +136,10 @@ def launch(
     return run.task
 
 
-async def _carry_out(call: StoredCall, run: Run, work: Coroutine[object, object, bytes]) -> None:
+async def _carry_out(call: StoredCall, run: Run, work: Callable[[], Coroutine[object, object, bytes]]) -> None:
     outcome: bytes | WireError = InfraError(f"{run.what} has no outcome")
     try:
-        outcome = await work
+        outcome = await work()
     except asyncio.CancelledError:
         outcome = EnvFailedError(f"{run.what} was cancelled by the environment's own code")
         raise
