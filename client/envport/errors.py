@@ -21,10 +21,12 @@ class TransportError(EnvportError):
 
     outcome: ClassVar[Outcome] = Outcome.INFRA_ERROR
 
-    def __init__(self, url: str, message: str) -> None:
+    def __init__(self, url: str, message: str, *, request_id: str | None = None) -> None:
         super().__init__(f"{url}: {message}")
         self.url = url
         self.message = message
+        self.request_id = request_id
+        """`X-Request-Id` of the last try, by which the server's log has it. None where nothing was sent."""
 
 
 class ProtocolError(EnvportError):

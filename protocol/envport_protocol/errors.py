@@ -67,6 +67,8 @@ class WireError(EnvportError):
     status: int = 500
     code: str = "error"
     outcome: Outcome = Outcome.INFRA_ERROR
+    request_id: str | None = None
+    """On the client's side: the `X-Request-Id` of the answer, by which the server's log has it."""
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -84,6 +86,7 @@ class WireError(EnvportError):
         copy.args = (copy.message,)
         copy.details = getattr(self, "details", {})
         copy.status, copy.code, copy.outcome = self.status, self.code, self.outcome
+        copy.request_id = self.request_id
         return copy
 
     def to_body(self) -> ErrorBody:
