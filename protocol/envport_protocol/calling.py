@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envport_protocol.errors import EnvDefinitionError, EnvFailedError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from concurrent.futures import Executor
 
 log = logging.getLogger("envport.protocol")
@@ -75,12 +74,18 @@ async def invoke(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
 
     A thread cannot be stopped: when this call is cancelled, a blocking function runs on to its end unheard.
     """
-    if inspect.iscoroutinefunction(function):
+    if _is_async(function):
         return await function(**kwargs)
     context = contextvars.copy_context()
     work: Callable[[], Any] = partial(context.run, partial(_without_stop_iteration, function, kwargs))
     answer = await asyncio.get_running_loop().run_in_executor(thread_pool.get(), work)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    # inspect.iscoroutinefunction takes some microseconds; this is what it comes down to for functions and methods.
+    code = getattr(function, "__code__", None)
+    return inspect.iscoroutinefunction(function) if code is None else bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
@@ -91,22 +96,42 @@ def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, A
         raise RuntimeError(f"StopIteration left {function!r}") from error
 
 
-@contextmanager
-def env_boundary(what: str, *passing: type[Exception]) -> Generator[None]:
+class env_boundary:
     """Whatever the author's code raises becomes EnvFailedError, but for what an author may raise, and `passing`.
 
     So no error of this project that the author's code ran into, perhaps as a client of another environment, is taken
     for the server's own. The text of a stranger's exception may hold the ground truth, so the wire gets its type only,
     the log all of it.
     """
-    passes: tuple[type[Exception], ...] = (ToolError, EnvDefinitionError, EnvFailedError, *passing)
-    try:
-        yield
-    except passes:
-        raise
-    except (Exception, SystemExit) as error:
-        log.exception("%s failed", what)
-        raise EnvFailedError(
-            f"{what} raised {type(error).__name__}; the server's log has the traceback. "
-            "Fix the environment, then start a new rollout"
-        ) from error
+
+    __slots__ = ("_passing", "_what")
+
+    def __init__(self, what: str, *passing: type[Exception]) -> None:
+        self._what = what
+        self._passing = passing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, (Exception, SystemExit)):
+            return
+        if not isinstance(error, (ToolError, EnvDefinitionError, EnvFailedError, *self._passing)):
+            log.error("%s failed", self._what, exc_info=error)
+            raise EnvFailedError(
+                f"{self._what} raised {type(error).__name__}; the server's log has the traceback. "
+                "Fix the environment, then start a new rollout"
+            ) from error
+
+
+class rollout_boundary(env_boundary):
+    """The same while a rollout runs: its tools have had their ToolErrors heard, and a wrong definition is a failure."""
+
+    __slots__ = ()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ToolError):
+            raise EnvFailedError(f"{self._what} raised ToolError, which only a tool may") from error
+        if isinstance(error, EnvDefinitionError):
+            raise EnvFailedError(f"{self._what}: {error}") from error
+        super().__exit__(kind, error, trace)

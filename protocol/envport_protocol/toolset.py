@@ -1,9 +1,14 @@
-"""The tools of an environment or of one rollout, their schemas compiled once."""
+"""The tools of an environment or of one rollout, their schemas compiled once.
+
+A call that fits is let through by jsonschema-rs, in a fraction of the time that jsonschema takes. jsonschema judges the
+others: what is wrong, in words for the model.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 
@@ -11,7 +16,7 @@ from envport_protocol.errors import EnvDefinitionError, ToolError
 from envport_protocol.tools import INJECTED, as_tool_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from envport_protocol.messages import ToolSpec
 
@@ -28,6 +33,7 @@ class ToolSet:
     def __init__(self, raw: Iterable[Any]) -> None:
         self.specs: list[ToolSpec] = [as_tool_spec(item) for item in raw]
         self._validators = {spec.name: _validator(spec) for spec in self.specs}
+        self._accepts = {name: _acceptor(validator) for name, validator in self._validators.items()}
         if len(self._validators) != len(self.specs):
             names = [spec.name for spec in self.specs]
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -46,6 +52,8 @@ class ToolSet:
         reserved = INJECTED & arguments.keys()
         if reserved:
             raise ToolError(f"{name} takes no argument {min(reserved)!r}.")
+        if self._accepts[name](arguments):
+            return
         error = best_match(validator.iter_errors(arguments))
         if error is not None:
             place = ".".join(map(str, error.absolute_path))
@@ -65,6 +73,17 @@ def _validator(spec: ToolSpec) -> Draft202012Validator:
         place = ".".join(map(str, error.absolute_path)) or "parameters"
         raise EnvDefinitionError(f"the schema of tool {spec.name!r} is none: {place}: {error.message}") from error
     return Draft202012Validator(spec.parameters)
+
+
+def _acceptor(validator: Draft202012Validator) -> Callable[[Mapping[str, Any]], bool]:
+    try:
+        return jsonschema_rs.Draft202012Validator(cast("dict[str, Any]", validator.schema), retriever=_fetch_nothing).is_valid
+    except jsonschema_rs.ValidationError:  # such as a pattern of Python's own: jsonschema judges all calls then
+        return lambda _: False
+
+
+def _fetch_nothing(uri: str) -> Any:
+    raise ValueError(f"{uri} is outside of the schema")
 
 
 def _signature(schema: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
-from envport_protocol.calling import NamedCall, env_boundary, invoke, thread_pool
+from envport_protocol.calling import NamedCall, env_boundary, invoke, rollout_boundary, thread_pool
 from envport_protocol.env import BaseEnv, overrides
 from envport_protocol.errors import (
     EnvDefinitionError,
@@ -40,12 +40,12 @@ from envport_protocol.messages import (
     StartRolloutAnswer,
     TaskPage,
 )
-from envport_protocol.results import run_tool_answer, tool_error_answer
+from envport_protocol.results import tool_body, tool_error_answer
 from envport_protocol.task import EnvTask, as_messages
 from envport_protocol.toolset import ToolSet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from pydantic import BaseModel
 
@@ -189,13 +189,13 @@ class Host:
     async def tasks(self, request: TasksRequest) -> bytes:
         """The body of `GET /v1/tasks`."""
         async with _within(self.config.call_timeout_s, "tasks"):
-            with _blame_env("tasks", UnknownTaskError):
+            with rollout_boundary("tasks", UnknownTaskError):
                 tasks, total = await self._tasks.page(request.split, request.offset, request.limit)
         page = [
             public_task(task, request.split, index, self._first_messages(task))
             for index, task in enumerate(tasks, request.offset)
         ]
-        with _blame_env("tasks"):
+        with rollout_boundary("tasks"):
             return _encode(TaskPage(tasks=page, total=total, offset=request.offset))
 
     async def start_rollout(self, request: StartRolloutRequest) -> bytes:
@@ -266,7 +266,7 @@ class Host:
 
         async def work(state: RolloutState) -> bytes:
             check_truth(state, request.ground_truth)
-            with _blame_env("compute_reward"):
+            with rollout_boundary("compute_reward"):
                 return _encode(await self._scoring.score(state, request.completion, request.ground_truth))
 
         fingerprint = digest(canonical(request.model_dump(mode="json")))
@@ -284,7 +284,7 @@ class Host:
         async def work(_: RolloutState) -> bytes:
             for state, member in zip(states, request.members, strict=True):
                 check_truth(state, member.ground_truth)
-            with _blame_env("compute_group_reward"):
+            with rollout_boundary("compute_group_reward"):
                 return _encode(await self._scoring.score_group(states, request.members))
 
         fingerprint = digest(canonical(request.model_dump(mode="json")))
@@ -336,9 +336,9 @@ class Host:
             self._journal.close()
 
     async def _start(self, state: RolloutState) -> bytes:
-        with _blame_env("start_rollout", UnknownTaskError):
+        with rollout_boundary("start_rollout", UnknownTaskError):
             task = state.task = await self._task(state.start)
-        with _blame_env("start_rollout"):
+        with rollout_boundary("start_rollout"):
             state.messages = self._first_messages(task)
             state.is_begun = True
             if overrides(self._env, "init_rollout"):
@@ -365,13 +365,13 @@ class Host:
         is_native = get_state is not None and set_state is not None
         if not is_native and not self._env.deterministic:
             raise UnsupportedError(
-                f"{self.name} cannot fork a rollout: it has neither get_state and set_state, nor `deterministic = True`. "
-                "Start another rollout of the task instead"
+                f"{self.name} cannot fork a rollout: it has neither get_state and set_state, nor `deterministic = "
+                "True`. Start another rollout of the task instead"
             )
         answer = await self._start(state)
         calls = await self._store.finished(source.rollout_id, TOOL_CALL)
         if get_state is not None and set_state is not None:
-            with _blame_env("fork_rollout"):
+            with rollout_boundary("fork_rollout"):
                 held = await get_state({"rollout_id": source.rollout_id})
                 await set_state({"rollout_id": state.rollout_id, "state": held})
         else:
@@ -412,11 +412,11 @@ class Host:
         return await self._tasks.at(request.split or "", request.index or 0)
 
     async def _run_tool(self, state: RolloutState, tool_name: str, arguments: dict[str, Any]) -> bytes:
-        with _blame_env(f"tool {tool_name!r}"):
+        with rollout_boundary(f"tool {tool_name!r}"):
             try:
                 state.tools.check(tool_name, arguments)
                 names = {"rollout_id": state.rollout_id, "tool_name": tool_name}
-                body = _encode(run_tool_answer(await invoke(self._env.run_tool, names | arguments)))
+                body = tool_body(await invoke(self._env.run_tool, names | arguments))
             except ToolError as error:
                 body = ToolErrorBody(_encode(tool_error_answer(str(error))))
             if len(body) > _MAX_TOOL_ANSWER_BYTES:
@@ -429,7 +429,7 @@ class Host:
     async def _free_rollout(self, state: RolloutState) -> None:
         if not state.is_begun:
             return
-        with _blame_env("end_rollout"):
+        with rollout_boundary("end_rollout"):
             for free in self._free:
                 await free({"rollout_id": state.rollout_id})
 
@@ -483,18 +483,6 @@ def _rollout_secret(config: ServeConfig, journal: Journal | None) -> bytes:
     if config.rollout_secret is not None:
         return config.rollout_secret.get_secret_value().encode()
     return secrets.token_bytes(32) if journal is None else journal.secret
-
-
-@contextmanager
-def _blame_env(what: str, *passing: type[Exception]) -> Generator[None]:
-    """While a rollout runs, whatever is raised is the environment's failure, but for the types in `passing`."""
-    try:
-        with env_boundary(what, *passing):
-            yield
-    except ToolError as error:
-        raise EnvFailedError(f"{what} raised ToolError, which only a tool may") from error
-    except EnvDefinitionError as error:
-        raise EnvFailedError(f"{what}: {error}") from error
 
 
 @asynccontextmanager
