@@ -209,6 +209,8 @@ class Journal:
             self._active.live += 1
 
     def _append(self, record: Record) -> int:
+        if self._lock < 0:
+            raise InfraError(f"the journal {self._folder} is closed: the server stops")
         try:
             if not self._active.is_open:
                 self._active = self._next_segment()

@@ -94,9 +94,9 @@ class JournalIndex:
             OSError: a file cannot be read.
         """
         for path in sorted(folder.glob("segment-*.log")):
-            number = path.stem.removeprefix("segment-")
-            if number.isascii() and number.isdecimal():
-                self._learn_file(path, int(number))
+            digits = path.stem.removeprefix("segment-")
+            if digits.isascii() and digits.isdecimal():
+                self._learn_file(path, int(digits))
         for entry in self.entries.values():
             entry.is_held = True
             for number in entry.segments():
@@ -163,9 +163,8 @@ class JournalIndex:
         for entry in self.entries.values():
             entry.give_up()
         log.error(
-            "%s is damaged from byte %d on: set aside as %s; the %d rollouts that were open are lost",
+            "%s is damaged from byte %d on: set aside as %s; the rollouts that were open then are lost",
             segment.path,
             damage.offset,
             aside.name,
-            len(self.entries),
         )
