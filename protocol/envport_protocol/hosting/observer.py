@@ -42,3 +42,30 @@ class NullObserver:
 
     def replayed(self, is_rebuilt: bool) -> None:
         """Nothing."""
+
+
+class Observers:
+    """Tells several observers, each in turn."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def executed(self, verb: str, tool: str | None, outcome: Outcome, seconds: float) -> None:
+        """To all."""
+        for observer in self._observers:
+            observer.executed(verb, tool, outcome, seconds)
+
+    def answered(self, verb: str, status: int, seconds: float) -> None:
+        """To all."""
+        for observer in self._observers:
+            observer.answered(verb, status, seconds)
+
+    def expired(self, rollouts: int) -> None:
+        """To all."""
+        for observer in self._observers:
+            observer.expired(rollouts)
+
+    def replayed(self, is_rebuilt: bool) -> None:
+        """To all."""
+        for observer in self._observers:
+            observer.replayed(is_rebuilt)

@@ -1,18 +1,21 @@
-"""An observer that writes what happens into the log: failures as warnings, each call at DEBUG."""
+"""What happens is written into the log: start and stop, failures as warnings, each call at DEBUG."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from contextlib import asynccontextmanager
 from contextvars import Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from envport_protocol.messages import Outcome
+from envport_protocol.messages import PROTOCOL_VERSION, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from envport_protocol.hosting.host import Host
+    from envport_protocol.server.app import EnvApp
 
 log = logging.getLogger("envport.protocol")
 
@@ -29,7 +32,6 @@ class EventLog:
     def __init__(self) -> None:
         self._host: Host | None = None
         self._refused = _Flood(self._tell_refused)
-        self._lost = _Flood(_tell_lost)
 
     def attach(self, host: Host) -> None:
         """Lines on overload say from now on how full `host` is."""
@@ -65,11 +67,9 @@ class EventLog:
         )
 
     def replayed(self, is_rebuilt: bool) -> None:
-        """See Observer."""
+        """See Observer. Who loses a rollout says which."""
         if is_rebuilt:
             log.debug("a rollout of before the restart was rebuilt")
-        else:
-            self._lost.add()
 
     def _tell_refused(self, count: int) -> None:
         fields: dict[str, int] = {"refused": count}
@@ -106,5 +106,35 @@ class _Flood:
             asyncio.get_running_loop().call_later(AT_MOST_EVERY_S, self._write, context=Context())
 
 
-def _tell_lost(count: int) -> None:
-    log.warning("%d rollouts of before the restart could not be rebuilt and are lost", count, extra={"lost": count})
+def add_event_log(app: EnvApp, events: EventLog) -> None:
+    """The start, the readiness and the stop of `app` are logged, and what `events`, its host's observer, is told."""
+    events.attach(app.host)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(running: Any) -> AsyncGenerator[Any]:
+        config, name = app.host.config, app.host.name
+        fields = {"environment": name, "version": config.version, "digest": config.digest, "protocol": PROTOCOL_VERSION}
+        log.info("starting %s %s", name, config.version, extra=fields)
+        begun = time.monotonic()
+        async with inner(running) as state:
+            app.readiness.begin().add_done_callback(lambda done: _tell_ready(done, time.monotonic() - begun))
+            try:
+                yield state
+            finally:
+                counts = app.host.counts()
+                fields = {"rollouts": counts.rollouts, "running": counts.running}
+                log.info("stopping with %d rollouts open and %d calls running", *fields.values(), extra=fields)
+        log.info("stopped")
+
+    app.router.lifespan_context = lifespan
+
+
+def _tell_ready(preparation: asyncio.Task[None], seconds: float) -> None:
+    if preparation.cancelled():
+        return
+    error = preparation.exception()
+    if error is None:
+        log.info("ready after %.3f s", seconds, extra={"seconds": round(seconds, 6)})
+    else:
+        log.error("the environment could not start", exc_info=error)
