@@ -3,222 +3,202 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
+from envport_protocol import messages as m
 from envport_protocol.config import ServeConfig
-from envport_protocol.errors import (
-    BodyTooLargeError,
-    InfraError,
-    MethodNotAllowedError,
-    NotFoundError,
-    NotReadyError,
-    WireError,
-)
+from envport_protocol.errors import MethodNotAllowedError, NotFoundError, WireError
 from envport_protocol.hosting.host import Host
-from envport_protocol.messages import (
-    ComputeRewardRequest,
-    EndRolloutRequest,
-    ListToolsRequest,
-    RunToolRequest,
-    StartRolloutRequest,
-    TasksRequest,
-)
+from envport_protocol.server.answers import error_answer, send_answer
+from envport_protocol.server.batch import BatchEndpoint
+from envport_protocol.server.disconnects import Disconnects
+from envport_protocol.server.endpoint import Desk, Endpoint, GetEndpoint, PostEndpoint, Verb, server_failure
 from envport_protocol.server.openapi import openapi_document
-from envport_protocol.server.reading import parse_body, parse_fields, read_body
+from envport_protocol.server.readiness import Readiness
+from envport_protocol.server.reading import parse_fields
+from envport_protocol.server.request_ids import take_ids
+from envport_protocol.server.scopes import Gate, needed_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Message, Receive, Scope, Send
 
     from envport_protocol.env import BaseEnv
+    from envport_protocol.hosting.observer import Observer
 
-log = logging.getLogger("envport.protocol")
-
-M = TypeVar("M", bound=BaseModel)
-
-_WAIT_FOR_READY_S = 1.0
 _CLOSE_TIMEOUT_S = 5.0
-_STOP_TIMEOUT_S = 5.0
-"""How long a cancelled background task may take: the author's code in it may not listen."""
+_MAX_TOLD = 200
+"""Characters of a path that an error repeats."""
 
 
-def create_app(env: BaseEnv, *, config: ServeConfig | None = None) -> FastAPI:
+def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Observer | None = None) -> EnvApp:
     """The app that serves `env`. The environment is asked for its tools and tasks once, in the background.
 
-    `app.state.readiness` is its Readiness.
+    `observer` is told of each event.
 
     Raises:
         EnvDefinitionError: `env` is no BaseEnv, or one of its methods asks for what the server does not have.
     """
     config = config or ServeConfig()
-    host = Host(env, config)
-    readiness = Readiness(host)
-    app = FastAPI(
-        title=host.name,
-        version=config.version,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        lifespan=_lifespan(host, readiness),
-        exception_handlers={404: _no_such_path, 405: _no_such_method},
-    )
-    app.state.readiness = readiness
-    app.state.host = host
-
-    def get(path: str, respond: Callable[[Request], Awaitable[bytes]]) -> None:
-        app.add_route(path, _guarded(respond), methods=["GET"], include_in_schema=False)
-
-    def post(verb: str, model: type[M], answer: Callable[[M], Awaitable[bytes]]) -> None:
-        async def respond(request: Request) -> bytes:
-            message = parse_body(await read_body(request, config.max_body_bytes), model)
-            await readiness.wait()
-            host.use_threads()
-            return await answer(message)
-
-        app.add_route(f"/v1/{verb}", _guarded(respond), methods=["POST"], include_in_schema=False)
-
-    async def manifest(_: Request) -> bytes:
-        await readiness.wait()
-        return await host.manifest()
-
-    async def tasks(request: Request) -> bytes:
-        message = parse_fields(dict(request.query_params), TasksRequest)
-        await readiness.wait()
-        host.use_threads()
-        return await host.tasks(message)
-
-    async def alive(_: Request) -> bytes:
-        return b'{"status":"alive"}'
-
-    async def ready(_: Request) -> bytes:
-        readiness.check()
-        return b'{"status":"ready"}'
-
-    document = openapi_document(host.name, config.version)
-
-    async def openapi(_: Request) -> bytes:
-        return document
-
-    get("/v1/manifest", manifest)
-    get("/v1/tasks", tasks)
-    post("start_rollout", StartRolloutRequest, host.start_rollout)
-    post("list_tools", ListToolsRequest, host.list_tools)
-    post("run_tool", RunToolRequest, host.run_tool)
-    post("compute_reward", ComputeRewardRequest, host.compute_reward)
-    post("end_rollout", EndRolloutRequest, host.end_rollout)
-    get("/livez", alive)
-    get("/readyz", ready)
-    get("/openapi.json", openapi)
-    return app
+    return EnvApp(Host(env, config, observer, serves=("batch",)))
 
 
-class Readiness:
-    """Whether the environment has been prepared. The preparation begins with the first question about it."""
+class EnvApp(FastAPI):
+    """The app of one host. Its endpoints are called straight by their paths; FastAPI has the rest, and the 404s."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._preparation: asyncio.Task[None] | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        config = host.config
+        self.desk = Desk(host, Readiness(host), Gate(config.tokens, host.key), Disconnects())
+        self._endpoints: dict[str, Endpoint] = {one.path: one for one in _endpoints(self.desk)}
+        super().__init__(
+            title=host.name,
+            version=config.version,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,
+            lifespan=_lifespan(self.desk),
+            routes=[Route(one.path, one, methods=one.methods) for one in self._endpoints.values()],
+            exception_handlers={404: _no_such_path, 405: _no_such_method},
+        )
+        self.state.host = host
+        self.state.readiness = self.desk.readiness
 
-    def begin(self) -> asyncio.Task[None]:
-        """The preparation, now under way."""
-        if self._preparation is None:
-            self._preparation = asyncio.create_task(self._host.prepare())
-            self._sweeper = asyncio.create_task(self._host.sweep())
-        return self._preparation
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] == "http":
+            endpoint = self._endpoints.get(scope["path"])
+            if endpoint is not None and scope["method"] in endpoint.methods:
+                await endpoint(scope, receive, send)
+            else:
+                await self._answer_other(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
-    def check(self) -> None:
-        """Passes when the environment can serve.
+    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """By FastAPI: with the request's id, and only to those who may. They are `scope["state"]["caller"]`."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = take_ids(headers)
+        has_begun = False
 
-        Raises:
-            NotReadyError: it is still starting, or its start failed.
-        """
-        preparation = self.begin()
-        if not preparation.done():
-            raise NotReadyError("the environment is still starting; try again in a moment")
-        error = None if preparation.cancelled() else preparation.exception()
-        if error is not None:
-            raise NotReadyError(f"the environment could not start: {error}") from error
+        async def send_with_id(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id)]}
+            await send(message)
 
-    async def wait(self) -> None:
-        """Like `check`, but gives a start under way a second to finish."""
-        preparation = self.begin()
-        if not preparation.done():
-            await asyncio.wait({preparation}, timeout=_WAIT_FOR_READY_S)
-        self.check()
-
-    async def stop(self) -> None:
-        """Ends the background tasks."""
-        for task in (self._preparation, self._sweeper):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+        path: str = scope["path"]
+        try:
+            caller = self.desk.gate.admit(path, needed_for(path), headers.get(b"authorization"))
+            scope.setdefault("state", {})["caller"] = caller
+            await super().__call__(scope, receive, send_with_id)
+        except WireError as error:
+            await send_answer(send, error_answer(error), request_id)
+        except Exception as error:  # noqa: BLE001 - the boundary of the server's side
+            failure = server_failure(path, error)
+            if not has_begun:
+                await send_answer(send, error_answer(failure), request_id)
 
 
-def _lifespan(host: Host, readiness: Readiness) -> Callable[[FastAPI], Any]:
+def verbs_of(host: Host) -> list[Verb]:
+    """The verbs that are asked by `POST`, a batch's own calls among them."""
+    rollout = attrgetter("rollout_id")
+
+    def first_member(request: m.ComputeGroupRewardRequest) -> str:
+        return request.members[0].rollout_id
+
+    return [
+        Verb("start_rollout", m.StartRolloutRequest, host.start_rollout, rollout),
+        Verb("fork_rollout", m.ForkRolloutRequest, host.fork_rollout, rollout),
+        Verb("list_tools", m.ListToolsRequest, host.list_tools, rollout),
+        Verb("run_tool", m.RunToolRequest, host.run_tool, rollout),
+        Verb("compute_reward", m.ComputeRewardRequest, host.compute_reward, rollout),
+        Verb("compute_group_reward", m.ComputeGroupRewardRequest, host.compute_group_reward, first_member),
+        Verb("cancel", m.CancelRequest, host.cancel, rollout),
+        Verb("end_rollout", m.EndRolloutRequest, host.end_rollout, rollout),
+    ]
+
+
+def _endpoints(desk: Desk) -> list[Endpoint]:
+    document = openapi_document(desk.host.name, desk.host.config.version)
+
+    async def manifest(_: Mapping[str, str]) -> bytes:
+        return await (await desk.opened()).manifest()
+
+    async def tasks(query: Mapping[str, str]) -> bytes:
+        message = parse_fields(query, m.TasksRequest, is_text=True)
+        return await (await desk.opened()).tasks(message)
+
+    async def rollouts(_: Mapping[str, str]) -> bytes:
+        return await (await desk.opened()).open_rollouts()
+
+    async def alive(_: Mapping[str, str]) -> bytes:
+        return b'{"status":"alive"}'
+
+    async def ready(_: Mapping[str, str]) -> bytes:
+        desk.readiness.check()
+        return b'{"status":"ready"}'
+
+    async def openapi(_: Mapping[str, str]) -> bytes:
+        return document
+
+    verbs = verbs_of(desk.host)
+    return [
+        GetEndpoint(desk, "/v1/manifest", manifest, "manifest"),
+        GetEndpoint(desk, "/v1/tasks", tasks, "tasks"),
+        GetEndpoint(desk, "/v1/rollouts", rollouts, "rollouts"),
+        GetEndpoint(desk, "/livez", alive),
+        GetEndpoint(desk, "/readyz", ready),
+        GetEndpoint(desk, "/openapi.json", openapi),
+        *(PostEndpoint(desk, verb) for verb in verbs),
+        BatchEndpoint(desk, verbs),
+    ]
+
+
+def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        readiness.begin()
+        desk.readiness.begin()
+        listening = asyncio.create_task(desk.disconnects.listen())
         try:
             yield
         finally:
-            await readiness.stop()
+            listening.cancel()
+            await desk.readiness.stop()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                    await host.close()
+                    await desk.host.close()
 
     return lifespan
 
 
-def _guarded(respond: Callable[[Request], Awaitable[bytes]]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that answers every failure by the one error body."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            return Response(await respond(request), media_type="application/json")
-        except WireError as error:
-            return error_response(error)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
-        except Exception as error:  # the boundary of the server's side
-            log.exception("%s %s failed", request.method, request.url.path)
-            failed = InfraError(
-                f"the server failed with {type(error).__name__}; its log has the traceback. Try again, or report it"
-            )
-            return error_response(failed)
-
-    return endpoint
-
-
-def error_response(error: WireError) -> Response:
-    """The one error body with its status. A 503 says when to come again; after a 413 the connection is closed."""
-    headers: dict[str, str] = {}
-    if error.status == 503:
-        headers["Retry-After"] = "1"
-    if isinstance(error, BodyTooLargeError):
-        headers["Connection"] = "close"
-    return Response(error.to_body().model_dump_json(), error.status, headers, "application/json")
-
-
 async def _no_such_path(request: Request, _: Exception) -> Response:
-    return error_response(
-        NotFoundError(f"there is nothing at {request.url.path!r}; the paths of this server are listed at /openapi.json")
+    path = request.url.path[:_MAX_TOLD]
+    return _response(
+        NotFoundError(f"there is nothing at {path!r}; the paths of this server are listed at /openapi.json")
     )
 
 
 async def _no_such_method(request: Request, error: Exception) -> Response:
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
-    response = error_response(
-        MethodNotAllowedError(
-            f"{request.url.path} does not answer {request.method}; it answers: {allowed or 'another'}"
-        )
+    method = request.method[:_MAX_TOLD]
+    response = _response(
+        MethodNotAllowedError(f"{request.url.path} does not answer {method}; it answers: {allowed or 'another'}")
     )
     if allowed:
         response.headers["Allow"] = allowed
     return response
+
+
+def _response(error: WireError) -> Response:
+    answer = error_answer(error)
+    return Response(answer.body, answer.status, media_type="application/json")

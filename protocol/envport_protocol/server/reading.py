@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from envport_protocol.errors import BodyTooLargeError, InvalidRequestError
+from envport_protocol.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError, RequestTimeoutError
+from envport_protocol.server.disconnects import ClientGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.types import Receive
 
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_PROBLEMS = 5
+_MAX_TOLD = 200
+"""Characters of what a client sent that an error repeats."""
 _MAX_DEPTH = 100
-_READ_TIMEOUT_S = 60.0
+_has_long_number = re.compile(rb"\d{19}").search
+_JSON_TYPES = (b"application/json", b"application/json; charset=utf-8")
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], max_bytes: int, timeout_s: float) -> bytes:
     """The body, read only as far as the limit, whatever its headers say.
 
+    The server's connection bounds the wait for the first part of it, this the wait for the rest.
+
     Raises:
+        MediaTypeError: it is declared as something else than JSON.
         BodyTooLargeError: it is longer.
-        InvalidRequestError: it did not all come in time.
+        RequestTimeoutError: it did not all come in time.
+        ClientGoneError: it never will.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    chunks: list[bytes] = []
-    size = 0
+    media_type = headers.get(b"content-type")
+    if media_type is not None and media_type not in _JSON_TYPES:
+        _check_media_type(media_type)
+    declared = headers.get(b"content-length")
+    if declared is not None and len(declared) > 6 and declared.isdigit() and int(declared) > max_bytes:
+        raise too_large(max_bytes)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        body = await _read_on(receive, body, max_bytes, timeout_s)
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    return body
+
+
+async def _read_on(receive: Receive, begun: bytes, max_bytes: int, timeout_s: float) -> bytes:
+    chunks, size = [begun], len(begun)
     try:
-        async with asyncio.timeout(_READ_TIMEOUT_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                chunks.append(chunk)
+        async with asyncio.timeout(timeout_s):
+            more = True
+            while more and size <= max_bytes:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                more = message.get("more_body", False)
     except TimeoutError:
-        raise InvalidRequestError(
-            f"only {size} bytes of the request body came within {_READ_TIMEOUT_S:g} s; send it again"
+        raise RequestTimeoutError(
+            f"only {size} bytes of the request body came within {timeout_s:g} s; send it again"
         ) from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return b"".join(chunks)
 
 
 def parse_body(body: bytes, model: type[M]) -> M:
@@ -54,38 +81,63 @@ def parse_body(body: bytes, model: type[M]) -> M:
     Raises:
         InvalidRequestError: not JSON, nested too deep, or not this message.
     """
+    return parse_fields(parse_json(body, model.__name__), model)
+
+
+def parse_json(body: bytes, expected: str) -> Any:
+    """The JSON value of a body in which a message of the name `expected` should be.
+
+    Raises:
+        InvalidRequestError: not JSON, nested too deep, or with a number that a double or 64 bits cannot hold.
+    """
     try:
-        fields = orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"the body is not JSON: {error}; expected a {model.__name__} as JSON in UTF-8"
-        ) from error
-    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth_is_over(fields, _MAX_DEPTH):
+        raise InvalidRequestError(f"the body is not JSON: {error}; expected a {expected} as JSON in UTF-8") from error
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth_is_over(value, _MAX_DEPTH):
         raise InvalidRequestError(f"the body is nested deeper than {_MAX_DEPTH} levels; nest it less deep")
-    return parse_fields(fields, model)
+    if _has_long_number(body):
+        _refuse_huge_integers(body)
+    return value
 
 
-def parse_fields(fields: object | Mapping[str, str], model: type[M]) -> M:
-    """The message of these fields.
+def parse_fields(fields: object, model: type[M], *, is_text: bool = False) -> M:
+    """The message of these fields, each of the type that it should have; with `is_text` each is read from its text.
 
     Raises:
         InvalidRequestError: unknown, missing or wrong fields. Their values are not repeated: one may be a ground truth.
     """
     try:
-        return model.model_validate(fields)
+        message: M = model.__pydantic_validator__.validate_python(fields, strict=not is_text)
     except ValidationError as error:
-        problems = [
-            {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"].removeprefix("Value error, ")}
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        told = "; ".join(
-            f"{problem['field']}: {problem['problem']}" if problem["field"] else problem["problem"]
-            for problem in problems[:_MAX_PROBLEMS]
+        raise _misfit(error, model) from error
+    return message
+
+
+def _misfit(error: ValidationError, model: type[BaseModel]) -> InvalidRequestError:
+    problems = [
+        {
+            "field": ".".join(map(str, problem["loc"]))[:_MAX_TOLD],
+            "problem": problem["msg"].removeprefix("Value error, "),
+        }
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_PROBLEMS]
+    ]
+    told = "; ".join(
+        f"{problem['field']}: {problem['problem']}" if problem["field"] else problem["problem"] for problem in problems
+    )
+    known = ", ".join(model.model_fields)
+    return InvalidRequestError(
+        f"not a {model.__name__}: {told}. Its fields are: {known}", details={"problems": problems}
+    )
+
+
+def _check_media_type(media_type: bytes) -> None:
+    kind, _, parameters = media_type.decode("latin-1").lower().partition(";")
+    charset = parameters.replace('"', "").replace(" ", "")
+    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise MediaTypeError(
+            f"the body is declared as {media_type.decode('latin-1')[:_MAX_TOLD]!r}; expected application/json, in UTF-8"
         )
-        known = ", ".join(model.model_fields)
-        raise InvalidRequestError(
-            f"not a {model.__name__}: {told}. Its fields are: {known}", details={"problems": problems[:_MAX_PROBLEMS]}
-        ) from error
 
 
 def _depth_is_over(value: Any, max_depth: int) -> bool:
@@ -103,7 +155,25 @@ def _depth_is_over(value: Any, max_depth: int) -> bool:
     return True
 
 
-def _too_large(max_bytes: int) -> BodyTooLargeError:
+def _refuse_huge_integers(body: bytes) -> None:
+    # orjson reads them as floats, and so as other numbers than were sent.
+    json.loads(body, parse_int=_integer_of_64_bits)
+
+
+def _integer_of_64_bits(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        _refuse_integer(digits)
+    return int(digits)
+
+
+def _refuse_integer(digits: str) -> NoReturn:
+    raise InvalidRequestError(
+        f"the body has the integer {digits[:20]}{'…' * (len(digits) > 20)}, which 64 bits cannot hold; send it as text"
+    )
+
+
+def too_large(max_bytes: int) -> BodyTooLargeError:
+    """The error of a body over the limit."""
     return BodyTooLargeError(
         f"the request body is longer than the {max_bytes} bytes that this server reads; send less",
         details={"max_body_bytes": max_bytes},

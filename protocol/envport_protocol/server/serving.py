@@ -16,13 +16,14 @@ from envport_protocol.env import BaseEnv
 from envport_protocol.errors import NotReadyError, ServeError
 from envport_protocol.project import load_env, load_project
 from envport_protocol.server.app import create_app
+from envport_protocol.server.guard import guarded_by
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Generator
     from pathlib import Path
 
-    from fastapi import FastAPI
+    from envport_protocol.server.app import EnvApp
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -70,14 +71,16 @@ def run_server(
 class EnvServer(uvicorn.Server):
     """A uvicorn server of one app. Prints `ready_line` when it listens, and stops when the environment cannot start."""
 
-    def __init__(self, app: FastAPI, *, ready_line: str | None = None, shutdown_timeout_s: float = 10.0) -> None:
+    def __init__(self, app: EnvApp, *, ready_line: str | None = None, shutdown_timeout_s: float = 10.0) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=guarded_by(app.desk.host.config),
                 ws="none",
                 lifespan="on",
                 access_log=False,
+                proxy_headers=False,
+                server_header=False,
                 log_level="warning",
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_S,
@@ -86,7 +89,7 @@ class EnvServer(uvicorn.Server):
         )
         self.stopped_by: list[int] = []
         self.failure: NotReadyError | None = None
-        self._readiness = app.state.readiness
+        self._readiness = app.desk.readiness
         self._ready_line = ready_line
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

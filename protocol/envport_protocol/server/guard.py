@@ -1,0 +1,191 @@
+"""HTTP as this server takes it: bounded in bytes and in time, and refused by the one error body.
+
+A connection of uvicorn's, except: the URL and the headers of a request may have `max_header_bytes` together, and must
+have come after `timeout_s`; then so must its body. So a client that sends one byte a second holds a connection for that
+long and no longer. What is not HTTP is answered 400 in JSON, as everything here is.
+
+Not covered: how many connections there are, which the operating system limits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from envport_protocol.errors import BadRequestError, HeadersTooLargeError, RequestTimeoutError, WireError
+from envport_protocol.server.answers import JSON, error_answer
+from envport_protocol.server.reading import too_large
+from envport_protocol.server.request_ids import id_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from envport_protocol.config import ServeConfig
+
+_OVERHEAD = 8
+"""Bytes on the wire for one byte of a body: in chunks of one byte it takes six."""
+_LINGER_S = 2.0
+"""How long a refused client may go on sending: closed at once, the connection could be reset before it read why."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. A server has a subclass of its own with its limits, see `guarded_by`."""
+
+    max_header_bytes: int
+    max_body_bytes: int
+    timeout_s: float
+
+    _first_chunk = 0
+    """Bytes that came with the beginning of this request, perhaps the end of the one before among them."""
+    _came = 0
+    """Bytes of this request that came after those."""
+    _in_body = False
+    _is_half = False
+    """A request has begun to come, and is not all here."""
+    _refusal: WireError | None = None
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection by which nothing comes is closed, too."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._drop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on, as far as the limits go."""
+        if self._refusal is not None:
+            return
+        self._unset_keepalive_if_required()
+        self._chunk = len(data)
+        self._came += self._chunk
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.cycle.keep_alive = False  # answered as if it had not asked for another protocol
+        except httptools.HttpParserError as error:
+            self._refuse(self._refusal or BadRequestError(f"what came is not HTTP/1.1 ({error}); send a request"))
+            return
+        if not self._is_half:
+            self._drop_deadline()
+            return
+        if self._came > self.max_header_bytes:
+            self._check_size()
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._is_half = True
+        self._first_chunk = self._chunk
+        self._came = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; those that follow a body are left out."""
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hands the request to the app."""
+        if self._first_chunk + self._came > self.max_header_bytes:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > self.max_header_bytes:
+                raise self._refused(self._headers_too_large())
+        if self.parser.should_upgrade() and self.parser.get_method() not in (b"GET", b"HEAD"):
+            raise self._refused(
+                BadRequestError("the request asks for another protocol by `Upgrade`; this server speaks HTTP/1.1 alone")
+            )
+        self._in_body = True
+        self._drop_deadline()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is all here."""
+        self._is_half = self._in_body = False
+        super().on_message_complete()
+
+    def _check_size(self) -> None:
+        if not self._in_body:
+            self._refuse(self._headers_too_large())
+        elif self._came > self.max_header_bytes + _OVERHEAD * self.max_body_bytes:
+            self._refuse(too_large(self.max_body_bytes))
+
+    def _headers_too_large(self) -> HeadersTooLargeError:
+        return HeadersTooLargeError(
+            f"the URL and the headers of the request have more than {self.max_header_bytes} bytes; send less",
+            details={"max_header_bytes": self.max_header_bytes},
+        )
+
+    def _refused(self, error: WireError) -> WireError:
+        # The parser gives an error of its own for whatever its callbacks raise.
+        self._refusal = error
+        return error
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        if self.flow.read_paused:  # it is not the client that is slow
+            self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
+        elif self._is_half:
+            part = "body" if self._in_body else "URL and headers"
+            self._refuse(
+                RequestTimeoutError(
+                    f"{part} of the request did not come whole within {self.timeout_s:g} s; send it again"
+                )
+            )
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: WireError) -> None:
+        """Answers with this error, if it is this request's turn and it has no answer yet; then ends the connection."""
+        self._refusal = error
+        self._drop_deadline()
+        if self.transport.is_closing():
+            return
+        cycle = self.cycle
+        if self._in_body:
+            is_due = not self.pipeline and not cycle.response_started
+            cycle.disconnected = True
+            cycle.message_event.set()
+        else:
+            is_due = cycle is None or cycle.response_complete
+        if not is_due:
+            self.transport.close()
+            return
+        self.transport.write(self._refusal_bytes(error))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _refusal_bytes(self, error: WireError) -> bytes:
+        answer = error_answer(error)
+        request_id = id_of(dict(self.headers or ()))
+        headers = [
+            *self.server_state.default_headers,
+            JSON,
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"x-request-id", request_id),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body)
+
+
+def guarded_by(config: ServeConfig) -> type[GuardedProtocol]:
+    """The connections of a server with these limits."""
+    limits: dict[str, Any] = {
+        "max_header_bytes": config.max_header_bytes,
+        "max_body_bytes": config.max_body_bytes,
+        "timeout_s": config.request_timeout_s,
+    }
+    return type("GuardedProtocol", (GuardedProtocol,), limits)
