@@ -12,9 +12,8 @@ import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import httpx
 import pytest
-from envport_protocol import BaseEnv, ToolError
+from envport_protocol import BaseEnv
 from envport_protocol.calling import invoke
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.hosting.rollout_key import RolloutKey

@@ -217,7 +217,7 @@ def test_labels_stay_bounded_whatever_an_observer_is_told():
 
 def test_no_secret_and_nothing_of_a_rollout_is_shown(api):
     shop = api(Shop(), ServeConfig(tokens=TOKENS, rollout_secret="the-key-of-all-rollouts-of-this-server"))
-    shop.http.headers |= TRAINER
+    shop.http.headers.update(TRAINER)
     started = shop.start("rollout-hush", messages=[{"role": "user", "content": "q-hush"}], ground_truth="truth-hush")
     shop.run_tool("look", "call-hush", "rollout-hush", argument="argument-hush")
     shop.run_tool("tool-hush", "call-hush-2", "rollout-hush")

@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envport_protocol.messages import PROTOCOL_VERSION, Outcome
@@ -108,33 +109,31 @@ class _Flood:
 
 def add_event_log(app: EnvApp, events: EventLog) -> None:
     """The start, the readiness and the stop of `app` are logged, and what `events`, its host's observer, is told."""
-    events.attach(app.host)
+    host, readiness = app.desk.host, app.desk.readiness
+    events.attach(host)
     inner = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncGenerator[Any]:
-        config, name = app.host.config, app.host.name
-        fields = {"environment": name, "version": config.version, "digest": config.digest, "protocol": PROTOCOL_VERSION}
-        log.info("starting %s %s", name, config.version, extra=fields)
+        config = host.config
+        made_of = {"environment": host.name, "version": config.version, "digest": config.digest}
+        log.info("starting %s %s", host.name, config.version, extra={**made_of, "protocol": PROTOCOL_VERSION})
         begun = time.monotonic()
         async with inner(running) as state:
-            app.readiness.begin().add_done_callback(lambda done: _tell_ready(done, time.monotonic() - begun))
+            readiness.begin().add_done_callback(partial(_tell_ready, begun))
             try:
                 yield state
             finally:
-                counts = app.host.counts()
-                fields = {"rollouts": counts.rollouts, "running": counts.running}
-                log.info("stopping with %d rollouts open and %d calls running", *fields.values(), extra=fields)
+                counts = host.counts()
+                load = {"rollouts": counts.rollouts, "running": counts.running}
+                log.info("stopping with %d rollouts open and %d calls running", *load.values(), extra=load)
         log.info("stopped")
 
     app.router.lifespan_context = lifespan
 
 
-def _tell_ready(preparation: asyncio.Task[None], seconds: float) -> None:
-    if preparation.cancelled():
-        return
-    error = preparation.exception()
-    if error is None:
-        log.info("ready after %.3f s", seconds, extra={"seconds": round(seconds, 6)})
-    else:
-        log.error("the environment could not start", exc_info=error)
+def _tell_ready(begun: float, preparation: asyncio.Task[None]) -> None:
+    if preparation.cancelled() or preparation.exception() is not None:
+        return  # the server stops and says why
+    seconds = time.monotonic() - begun
+    log.info("ready after %.3f s", seconds, extra={"seconds": round(seconds, 6)})

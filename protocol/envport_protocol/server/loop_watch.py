@@ -66,8 +66,8 @@ class LoopWatch:
             if lag_s > BLOCKED_S:
                 culprit = self._culprit or "code that was not seen"
                 log.warning(
-                    "the event loop was blocked for at least %.2f s by %s; meanwhile nothing was answered. A method that "
-                    "blocks must be `def`, not `async def`: then it runs in a thread",
+                    "the event loop was blocked for at least %.2f s by %s; meanwhile nothing was answered. A method "
+                    "that blocks must be `def`, not `async def`: then it runs in a thread",
                     lag_s,
                     culprit,
                     extra={"blocked_s": round(lag_s, 3), "code": culprit},
