@@ -15,10 +15,13 @@ from envport_protocol import messages as m
 from envport_protocol.config import ServeConfig
 from envport_protocol.errors import MethodNotAllowedError, NotFoundError, WireError
 from envport_protocol.hosting.host import Host
+from envport_protocol.hosting.observer import Observers
 from envport_protocol.server.answers import error_answer, send_answer
 from envport_protocol.server.batch import BatchEndpoint
 from envport_protocol.server.disconnects import Disconnects
 from envport_protocol.server.endpoint import Desk, Endpoint, GetEndpoint, PostEndpoint, Verb, server_failure
+from envport_protocol.server.event_log import EventLog, add_event_log
+from envport_protocol.server.metrics import Metrics, add_metrics
 from envport_protocol.server.openapi import openapi_document
 from envport_protocol.server.readiness import Readiness
 from envport_protocol.server.reading import parse_fields
@@ -42,13 +45,18 @@ _MAX_TOLD = 200
 def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Observer | None = None) -> EnvApp:
     """The app that serves `env`. The environment is asked for its tools and tasks once, in the background.
 
-    `observer` is told of each event.
+    `observer` is told of each event, beside the metrics and the log.
 
     Raises:
         EnvDefinitionError: `env` is no BaseEnv, or one of its methods asks for what the server does not have.
     """
     config = config or ServeConfig()
-    return EnvApp(Host(env, config, observer, serves=("batch",)))
+    metrics, events = Metrics(), EventLog()
+    observers = [metrics, events] if observer is None else [metrics, events, observer]
+    app = EnvApp(Host(env, config, Observers(*observers), serves=("batch",)))
+    add_metrics(app, app.desk.host, metrics)
+    add_event_log(app, events)
+    return app
 
 
 class EnvApp(FastAPI):
