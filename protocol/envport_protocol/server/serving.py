@@ -17,6 +17,7 @@ from envport_protocol.errors import NotReadyError, ServeError
 from envport_protocol.project import load_env, load_project
 from envport_protocol.server.app import create_app
 from envport_protocol.server.guard import guarded_by
+from envport_protocol.server.logs import configure_logging, secrets_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envport_protocol.server.app import EnvApp
+    from envport_protocol.server.logs import LogFormat, LogLevel
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -39,21 +41,26 @@ def run_server(
     options: dict[str, Any] | None = None,
     digest: str | None = None,
     shutdown_timeout_s: float = 10.0,
+    log_format: LogFormat | None = None,
+    log_level: LogLevel = "info",
 ) -> None:
     """Serves an environment, or that of a folder, until Ctrl-C or SIGTERM.
 
     `options` go to a folder's entry point, `digest` into the manifest. Port 0 takes a free one. Once it listens, prints
     `envport: serving NAME VERSION at http://HOST:PORT` on stdout. Told to stop, it lets running calls finish for
-    `shutdown_timeout_s`, then returns (SIGTERM) or raises KeyboardInterrupt (Ctrl-C).
+    `shutdown_timeout_s`, then returns (SIGTERM) or raises KeyboardInterrupt (Ctrl-C). With `log_format`, the log of the
+    process goes to stderr, see `configure_logging`; None leaves it as it is.
 
     Raises:
         ServeError: the port is in use, the address is not of this machine, or the environment could not start.
         ProjectError, EnvDefinitionError: the environment cannot be served.
     """
+    if config is None:
+        config = ServeConfig() if isinstance(env, BaseEnv) else load_project(env).serve_config()
+    if log_format is not None:
+        configure_logging(log_format, log_level, secrets=secrets_of(config))
     if not isinstance(env, BaseEnv):
-        config = config or load_project(env).serve_config()
         env = load_env(env, options)
-    config = config or ServeConfig()
     if digest is not None:
         config = config.model_copy(update={"digest": digest})
     with bound_socket(host, port) as listener:
@@ -81,6 +88,7 @@ class EnvServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                log_config=None,
                 log_level="warning",
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_S,
