@@ -45,7 +45,7 @@ from envport_protocol.task import EnvTask, as_messages
 from envport_protocol.toolset import ToolSet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from pydantic import BaseModel
 
@@ -202,37 +202,19 @@ class Host:
         """The body of `POST /v1/start_rollout`."""
 
         async def work(state: RolloutState) -> bytes:
-            return await self._start(state)
+            return await self._start(state, request)
 
-        record = StartRecord(digest(canonical(request.model_dump(mode="json"))), request)
-        return await self._store.start(
-            request.rollout_id,
-            record.fingerprint,
-            lambda: RolloutState(request.rollout_id, request, self._tools),
-            work,
-            self.config.call_timeout_s,
-            request=self._recorded(record),
-        )
+        return await self._new_rollout(request.rollout_id, request, work, "start_rollout")
 
     async def fork_rollout(self, request: ForkRolloutRequest) -> bytes:
         """The body of `POST /v1/fork_rollout`."""
         if request.new_rollout_id == request.rollout_id:
             raise InvalidRequestError("new_rollout_id is the rollout itself; a fork needs an id of its own")
-        source = await self._store.state(request.rollout_id)
 
         async def work(state: RolloutState) -> bytes:
-            return await self._fork(source, state)
+            return await self._fork(await self._store.state(request.rollout_id), state)
 
-        record = StartRecord(digest(canonical(request.model_dump(mode="json"))), source.start)
-        return await self._store.start(
-            request.new_rollout_id,
-            record.fingerprint,
-            lambda: RolloutState(request.new_rollout_id, source.start, self._tools),
-            work,
-            self.config.call_timeout_s,
-            request=self._recorded(record),
-            verb="fork_rollout",
-        )
+        return await self._new_rollout(request.new_rollout_id, request, work, "fork_rollout")
 
     async def list_tools(self, request: ListToolsRequest) -> bytes:
         """The body of `POST /v1/list_tools`."""
@@ -276,12 +258,13 @@ class Host:
         )
 
     async def compute_group_reward(self, request: ComputeGroupRewardRequest) -> bytes:
-        """The body of `POST /v1/compute_group_reward`. Kept with the calls of the first member."""
-        states = [await self._store.state(member.rollout_id) for member in request.members]
-        if len({state.rollout_id for state in states}) != len(states):
+        """The body of `POST /v1/compute_group_reward`. Run as a call of the first member."""
+        first, *others = [member.rollout_id for member in request.members]
+        if len({first, *others}) != len(request.members):
             raise InvalidRequestError("a rollout is twice in the group; name each once")
 
         async def work(_: RolloutState) -> bytes:
+            states = [await self._store.state(member.rollout_id) for member in request.members]
             for state, member in zip(states, request.members, strict=True):
                 check_truth(state, member.ground_truth)
             with rollout_boundary("compute_group_reward"):
@@ -289,10 +272,8 @@ class Host:
 
         fingerprint = digest(canonical(request.model_dump(mode="json")))
         key = _GROUP_CALL + request.group_id
-        return await self._store.run(
-            request.members[0].rollout_id,
-            Job(key, fingerprint, work, self.config.call_timeout_s, fingerprint, "compute_group_reward"),
-        )
+        job = Job(key, fingerprint, work, self.config.call_timeout_s, fingerprint, "compute_group_reward")
+        return await self._store.run(first, job, others)
 
     async def cancel(self, request: CancelRequest) -> bytes:
         """The body of `POST /v1/cancel`."""
@@ -335,9 +316,34 @@ class Host:
         if self._journal is not None:
             self._journal.close()
 
-    async def _start(self, state: RolloutState) -> bytes:
+    async def _new_rollout(
+        self,
+        rollout_id: str,
+        request: BaseModel,
+        work: Callable[[RolloutState], Coroutine[object, object, bytes]],
+        verb: str,
+    ) -> bytes:
+        fingerprint = digest(canonical(request.model_dump(mode="json")))
+
+        def record(state: RolloutState) -> bytes:
+            # Of an environment that cannot replay, the journal keeps that there was a rollout, and nothing of it.
+            is_kept = self._journal is not None and self._env.deterministic
+            return StartRecord(fingerprint, state.start).to_bytes() if is_kept else b""
+
+        return await self._store.start(
+            rollout_id,
+            fingerprint,
+            lambda: RolloutState(rollout_id, self._tools),
+            work,
+            self.config.call_timeout_s,
+            record=record,
+            verb=verb,
+        )
+
+    async def _start(self, state: RolloutState, request: StartRolloutRequest) -> bytes:
+        state.start = request
         with rollout_boundary("start_rollout", UnknownTaskError):
-            task = state.task = await self._task(state.start)
+            task = state.task = await self._task(request)
         with rollout_boundary("start_rollout"):
             state.messages = self._first_messages(task)
             state.is_begun = True
@@ -368,7 +374,7 @@ class Host:
                 f"{self.name} cannot fork a rollout: it has neither get_state and set_state, nor `deterministic = "
                 "True`. Start another rollout of the task instead"
             )
-        answer = await self._start(state)
+        answer = await self._start(state, source.start)
         calls = await self._store.finished(source.rollout_id, TOOL_CALL)
         if get_state is not None and set_state is not None:
             with rollout_boundary("fork_rollout"):
@@ -380,18 +386,14 @@ class Host:
         return answer
 
     async def _begin_again(self, rollout_id: str, start: StartRolloutRequest) -> tuple[RolloutState, bytes]:
-        state = RolloutState(rollout_id, start, self._tools)
+        state = RolloutState(rollout_id, self._tools)
         async with _within(self.config.call_timeout_s, "start_rollout"):
-            return state, await self._start(state)
+            return state, await self._start(state, start)
 
     async def _run_again(self, state: RolloutState, request: bytes) -> bytes:
         tool_name, arguments = orjson.loads(request)
         async with _within(self.config.call_timeout_s, f"tool {tool_name!r}"):
             return await self._run_tool(state, tool_name, arguments)
-
-    def _recorded(self, record: StartRecord) -> bytes:
-        # Of an environment that cannot replay, the journal keeps that there was a rollout, and nothing of it.
-        return record.to_bytes() if self._journal is not None and self._env.deterministic else b""
 
     def _replay(self) -> Replay | None:
         if self._journal is None:

@@ -146,7 +146,6 @@ class Replay(Before["RolloutState"]):
         except WireError:
             await self._let_go(state)
             raise
-        self._journal.resumed(rollout_id)
         return Rebuilt(state, StoredCall(record.fingerprint, outcome=answer), calls)
 
     def started(self, rollout_id: str, request: bytes, answer: bytes) -> None:

@@ -31,7 +31,7 @@ from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.stored_call import StoredCall, launch, outcome_kind, outcome_of, too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from envport_protocol.hosting.observer import Observer
 
@@ -204,12 +204,13 @@ class RolloutStore(Generic[S]):
         work: Callable[[S], Coroutine[object, object, bytes]],
         timeout_s: float,
         *,
-        request: bytes = b"",
+        record: Callable[[S], bytes] = lambda _: b"",
         verb: str = "start_rollout",
     ) -> bytes:
         """The answer of `work`, run once for this id.
 
         A start that the client got wrong (a 4xx) leaves the id unspent; any other failure is kept and answered again.
+        `record` is asked, once the start worked, what it takes to do it again.
 
         Raises:
             IdConflictError: the id was used with another fingerprint.
@@ -224,8 +225,8 @@ class RolloutStore(Generic[S]):
             await self._line.wait()
             rollout = self._live.get(rollout_id)  # the same start may have waited before this one
             if rollout is None and rollout_id not in self._ended:
-                job = Job("", fingerprint, work, timeout_s, request, verb)
-                rollout = self._begin(rollout_id, new_state(), job)
+                job = Job("", fingerprint, work, timeout_s, verb=verb)
+                rollout = self._begin(rollout_id, new_state(), job, record)
             else:
                 self._line.freed()
                 self._check_unspent(rollout_id, fingerprint)
@@ -245,8 +246,10 @@ class RolloutStore(Generic[S]):
         """`run` of a call that nobody will run again."""
         return await self.run(rollout_id, Job(call_id, fingerprint, work, timeout_s))
 
-    async def run(self, rollout_id: str, job: Job[S]) -> bytes:
+    async def run(self, rollout_id: str, job: Job[S], others: Sequence[str] = ()) -> bytes:
         """The answer of the job's work, run once for this rollout and the job's key.
+
+        The key is spent in the rollouts named by `others` too.
 
         Raises:
             UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
@@ -257,13 +260,20 @@ class RolloutStore(Generic[S]):
         """
         rollout = await self._started(rollout_id)
         call = rollout.calls.get(job.key)
+        sharing: list[_Rollout[S]] = []
+        if call is None and others:
+            sharing = [await self._started(other) for other in others]
+            rollout = self._find(rollout_id)
+            call = rollout.calls.get(job.key)  # the same call may have come meanwhile
         if call is None:
             self._check_room(rollout_id, rollout)
+            if any(job.key in one.calls for one in sharing):
+                raise _called_otherwise(rollout_id, job.key)
             call = self._launch(rollout_id, rollout, job)
+            for one in sharing:
+                one.calls[job.key] = call
         elif call.fingerprint != job.fingerprint and call.fingerprint != _ANY_ARGUMENTS:
-            raise IdConflictError(
-                f"{job.key!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
-            )
+            raise _called_otherwise(rollout_id, job.key)
         return await call.answer()
 
     async def cancel(self, rollout_id: str, key: str) -> bool:
@@ -400,7 +410,7 @@ class RolloutStore(Generic[S]):
                 details={"running": self.running, "max_running_calls": self._limits.max_running_calls},
             )
 
-    def _begin(self, rollout_id: str, state: S, job: Job[S]) -> _Rollout[S]:
+    def _begin(self, rollout_id: str, state: S, job: Job[S], record: Callable[[S], bytes]) -> _Rollout[S]:
         now = self._clock()
         start = StoredCall(job.fingerprint)
         rollout = self._live[rollout_id] = _Rollout(state, now, now, start)
@@ -408,7 +418,7 @@ class RolloutStore(Generic[S]):
         def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
             self._told(rollout, job, outcome, seconds)
             if not isinstance(outcome, WireError):
-                outcome = self._journal_start(rollout_id, rollout, job.request, outcome)
+                outcome = self._journal_start(rollout_id, rollout, record(state), outcome)
             if isinstance(outcome, WireError) and rollout.end is None:
                 self._start_failed(rollout_id, rollout, outcome)
             return outcome
@@ -472,7 +482,7 @@ class RolloutStore(Generic[S]):
 
     def _start_failed(self, rollout_id: str, rollout: _Rollout[S], error: WireError) -> None:
         del self._live[rollout_id]
-        if error.status >= 500:
+        if error.status >= 500 or isinstance(error, CallCancelledError):
             self._bury(rollout_id, _Tombstone("could not be started", rollout.start.fingerprint, error))
         run = rollout.start.run
         stopping = [run.task] if run is not None and run.task not in (None, asyncio.current_task()) else []
@@ -574,6 +584,12 @@ def _gone(rollout_id: str, tombstone: _Tombstone) -> WireError:
 
 def _ended(rollout_id: str, reason: str) -> RolloutEndedError:
     return RolloutEndedError(f"the rollout {rollout_id!r} {_REASONS.get(reason, reason)}; start a new one")
+
+
+def _called_otherwise(rollout_id: str, key: str) -> IdConflictError:
+    return IdConflictError(
+        f"{key!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
+    )
 
 
 def _started_otherwise(rollout_id: str) -> IdConflictError:

@@ -19,9 +19,9 @@ class RolloutState:
     """One rollout, apart from its calls."""
 
     rollout_id: str
-    start: StartRolloutRequest
-    """Of a fork: that of the rollout it was forked from."""
     tools: ToolSet
+    start: StartRolloutRequest = field(init=False)
+    """Set when the start begins. Of a fork: that of the rollout it was forked from."""
     task: EnvTask | None = None
     """None until the start found it."""
     messages: list[Message] = field(default_factory=list[Message])

@@ -50,6 +50,8 @@ class StoredCall:
         run = self.run
         if self.outcome is None and run is not None:
             run.timer.cancel()
+            if run.orphaned is not None:
+                run.orphaned.cancel()
             self.outcome = outcome = run.on_settled(outcome, time.perf_counter() - run.begun_s)
             for waiter in run.waiters:
                 if not waiter.done():
@@ -72,6 +74,8 @@ class StoredCall:
         if outcome is None and run is not None:
             waiter: asyncio.Future[bytes | WireError] = asyncio.get_running_loop().create_future()
             run.waiters.append(waiter)
+            if run.orphaned is not None:
+                run.orphaned.cancel()
             try:
                 outcome = await waiter
             finally:
@@ -85,16 +89,15 @@ class StoredCall:
         if waiter in run.waiters:
             run.waiters.remove(waiter)
         if not run.waiters and self.outcome is None:
-            asyncio.get_running_loop().call_later(run.grace_s, self._orphaned, run)
+            run.orphaned = asyncio.get_running_loop().call_later(run.grace_s, self._orphaned, run)
 
     def _orphaned(self, run: Run) -> None:
-        if self.outcome is None and not run.waiters:
-            self.stop(
-                CallCancelledError(
-                    f"{run.what} was cancelled: for {run.grace_s:g} s no client has waited for its answer; "
-                    "start a new rollout"
-                )
+        self.stop(
+            CallCancelledError(
+                f"{run.what} was cancelled: for {run.grace_s:g} s no client has waited for its answer; start a new "
+                "rollout"
             )
+        )
 
 
 @dataclass(slots=True)
@@ -111,6 +114,9 @@ class Run:
     waiters: list[asyncio.Future[bytes | WireError]]
     begun_s: float
     timer: asyncio.TimerHandle
+    """Of the deadline."""
+    orphaned: asyncio.TimerHandle | None = None
+    """Since the last waiter left."""
     task: asyncio.Task[None] | None = None
     """Runs on after the outcome where the work does not heed its cancellation."""
 
