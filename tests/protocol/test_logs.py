@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from envport_protocol import BaseEnv
+from envport_protocol import BaseEnv, ToolError
 from envport_protocol.calling import invoke
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.hosting.rollout_key import RolloutKey
@@ -296,3 +296,85 @@ async def test_a_flood_of_refusals_is_a_line_now_and_one_later(monkeypatch):
     assert (second["refused"], second.get("request_id")) == (999, None)
     events.answered("start_rollout", 503, 0.1)
     assert objects(stream)[2]["message"] == "1 requests were answered 503: the server is still starting, or full"
+
+
+class Vault(BaseEnv):
+    """Every kind of failure, each beside a secret."""
+
+    def list_tools(self):
+        return [{"name": name, "parameters": {}} for name in ("look", "refuse", "hang", "crash")]
+
+    async def run_tool(self, rollout_id: str, tool_name: str):
+        if tool_name == "refuse":
+            raise ToolError("no")
+        if tool_name == "hang":
+            await asyncio.Event().wait()
+        return {"crash": 1 / (tool_name != "crash")}
+
+    def start_rollout(self, rollout_id: str, ground_truth: str):
+        logging.getLogger("their_env").info("started by the author")
+
+    def compute_reward(self, completion: str, ground_truth: str):
+        if completion == "crash":
+            raise RuntimeError("not scored")
+        return {"correctness": float(completion == ground_truth)}
+
+
+class Raw(logging.Handler):
+    """All of each record of the server's threads, as it was before anything was taken out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != threading.main_thread().ident:
+            failure = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            self.texts.append(f"{record.getMessage()} {vars(record)} {failure}")
+
+
+def test_no_token_no_truth_and_no_header_is_logged_in_a_whole_session(api):
+    stream = written(level="debug")
+    raw = Raw()
+    logging.getLogger().handlers.insert(0, raw)
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.getLogger("their_env").setLevel(logging.INFO)
+    vault = api(Vault(), CONFIG)
+    vault.http.headers["Authorization"] = f"Bearer {TOKENS['trainer']}"
+    token = vault.start("r1", messages=[{"role": "user", "content": "q"}], ground_truth="truth-hush").json()["token"]
+    statuses = [
+        vault.start("r1", messages=[{"role": "user", "content": "q"}], ground_truth="truth-hush-2").status_code,
+        vault.start("r 1", messages=[{"role": "user", "content": "q"}], ground_truth=["truth-hush"]).status_code,
+        vault.http.post("/v1/start_rollout", content=b'{"ground_truth": "truth-hush"').status_code,
+        *(vault.run_tool(tool, f"c-{tool}", argument="argument-hush").status_code for tool in ("look", "unheard")),
+        *(vault.run_tool(tool, f"d-{tool}").status_code for tool in ("look", "refuse", "crash")),
+        vault.post("run_tool", rollout_id="r1", call_id="e", tool_name="hang", timeout_s=0.05).status_code,
+        vault.score("truth-hush").status_code,
+        vault.score("crash").status_code,
+        vault.start("r2", messages=[{"role": "user", "content": "q"}], ground_truth="truth-hush").status_code,
+        vault.score("crash", "r2").status_code,
+        vault.end("r2").status_code,
+        vault.run_tool("look", "f", "r2").status_code,
+        vault.get("/no/such").status_code,
+        vault.get("/livez").status_code,
+        vault.get("/readyz").status_code,
+    ]
+    for bearer in (token, "an-unknown-one-hush", TOKENS["agent"]):
+        vault.http.headers["Authorization"] = f"Bearer {bearer}"
+        statuses.append(vault.score("truth-hush").status_code)
+        statuses.append(vault.get("/v1/rollouts").status_code)
+    expected = [409, 422, 422, 200, 200, 200, 200, 500, 504, 200, 409, 200, 500, 200, 410, 404, 200, 200]
+    assert statuses == [*expected, 403, 403, 401, 401, 403, 403]
+    assert len(raw.texts) > len(statuses)
+    told = "\n".join(raw.texts)
+    hidden = [*TOKENS.values(), ROLLOUT_SECRET, token, token[8:20], "truth-hush", "argument-hush", "Bearer", "hush"]
+    assert [secret for secret in hidden if secret in told] == []
+    assert [probe for probe in ("livez", "readyz") if probe in told] == []
+    fields = objects(stream)
+    assert REDACTED not in stream.getvalue()
+    assert {"started by the author", "tool 'crash' failed", "Vault.compute_reward failed"} <= {
+        str(line["message"]) for line in fields
+    }
+    assert [line for line in fields if line["logger"] == "their_env" and "request_id" not in line] == []
+    warned = [line["outcome"] for line in fields if line["level"] == "WARNING" and "outcome" in line]
+    assert warned == ["env_error", "timeout", "env_error"]
