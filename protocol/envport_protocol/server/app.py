@@ -21,8 +21,10 @@ from envport_protocol.server.batch import BatchEndpoint
 from envport_protocol.server.disconnects import Disconnects
 from envport_protocol.server.endpoint import Desk, Endpoint, GetEndpoint, PostEndpoint, Verb, server_failure
 from envport_protocol.server.event_log import EventLog, add_event_log
+from envport_protocol.server.mcp import McpEndpoint
 from envport_protocol.server.metrics import Metrics, add_metrics
 from envport_protocol.server.openapi import openapi_document
+from envport_protocol.server.page import add_page
 from envport_protocol.server.readiness import Readiness
 from envport_protocol.server.reading import parse_fields
 from envport_protocol.server.request_ids import take_ids
@@ -53,7 +55,7 @@ def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Obs
     config = config or ServeConfig()
     metrics, events = Metrics(), EventLog()
     observers = [metrics, events] if observer is None else [metrics, events, observer]
-    app = EnvApp(Host(env, config, Observers(*observers), serves=("batch",)))
+    app = EnvApp(Host(env, config, Observers(*observers), serves=("batch", "mcp")))
     add_metrics(app, app.desk.host, metrics)
     add_event_log(app, events)
     return app
@@ -79,6 +81,7 @@ class EnvApp(FastAPI):
         )
         self.state.host = host
         self.state.readiness = self.desk.readiness
+        add_page(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -169,6 +172,7 @@ def _endpoints(desk: Desk) -> list[Endpoint]:
         GetEndpoint(desk, "/openapi.json", openapi),
         *(PostEndpoint(desk, verb) for verb in verbs),
         BatchEndpoint(desk, verbs),
+        McpEndpoint(desk),
     ]
 
 
