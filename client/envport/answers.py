@@ -1,8 +1,8 @@
-"""From bytes to a typed answer, or to the error that they are."""
+"""From what came to a typed answer, or to the error that it is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 from envport_protocol.errors import error_from_body
@@ -10,42 +10,29 @@ from envport_protocol.messages import ErrorBody
 from pydantic import BaseModel, ValidationError
 
 from envport.errors import ProtocolError, TransportError
+from envport.http import RawAnswer
 from envport.retry import Retryable, retry_after_s
 
 if TYPE_CHECKING:
-    import httpx
+    from collections.abc import Mapping
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
-MAX_ANSWER_BYTES = 64 * 2**20
+REQUEST_ID = "X-Request-Id"
 
 _AWAY = frozenset({429, 502, 503, 504})
 """What a proxy answers in place of a server that is starting, stopping or full."""
 
 
-class RawAnswer(NamedTuple):
-    """An HTTP answer, read to its end."""
+class LineAnswer(NamedTuple):
+    """The answer of one call of a batch: `headers` are those of the batch, `body` is read already."""
 
     status: int
-    headers: httpx.Headers
-    content: bytes
+    headers: Mapping[str, str]
+    body: Any
 
 
-async def read(response: httpx.Response, url: str) -> RawAnswer:
-    """The whole answer.
-
-    Raises:
-        ProtocolError: it is over `MAX_ANSWER_BYTES`.
-    """
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            raise ProtocolError(url, f"the answer is over {MAX_ANSWER_BYTES} bytes, the most that this client takes")
-    return RawAnswer(response.status_code, response.headers, bytes(content))
-
-
-def decode(raw: RawAnswer, url: str, answer_type: type[AnswerT]) -> AnswerT:
+def decode(answer: RawAnswer | LineAnswer, url: str, answer_type: type[AnswerT]) -> AnswerT:
     """The typed answer.
 
     Raises:
@@ -53,32 +40,41 @@ def decode(raw: RawAnswer, url: str, answer_type: type[AnswerT]) -> AnswerT:
         ProtocolError: neither an answer nor an error of this protocol.
         Retryable: the server is not ready, is full, or something in front of it does not reach it.
     """
-    if raw.status != 200:
-        raise _refusal(raw, url)
+    if answer.status != 200:
+        raise _refusal(answer, url)
     try:
-        return answer_type.model_validate(orjson.loads(raw.content))
+        # Not pydantic's own reader of JSON: it takes NaN, and is no faster.
+        return answer_type.model_validate(_fields(answer))
     except orjson.JSONDecodeError as error:
-        raise ProtocolError(url, f"answered {_seen(raw)}, expected JSON") from error
+        raise ProtocolError(url, f"answered {_seen(answer)}, expected JSON") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
         raise ProtocolError(url, f"answered no {answer_type.__name__}: at {where}: {first['msg']}") from error
 
 
-def _refusal(raw: RawAnswer, url: str) -> Exception:
-    after_s = retry_after_s(raw.headers.get("retry-after"))
+def _refusal(answer: RawAnswer | LineAnswer, url: str) -> Exception:
+    after_s = retry_after_s(answer.headers.get("Retry-After"))
+    request_id = answer.headers.get(REQUEST_ID)
     try:
-        error = error_from_body(raw.status, ErrorBody.model_validate(orjson.loads(raw.content)))
+        error = error_from_body(answer.status, ErrorBody.model_validate(_fields(answer)))
     except (ValidationError, orjson.JSONDecodeError):
-        if raw.status in _AWAY:
-            return Retryable(TransportError(url, f"answered {_seen(raw)}, as if it were away or full"), after_s=after_s)
-        return ProtocolError(url, f"answered {_seen(raw)}, which is no answer of this protocol")
+        if answer.status in _AWAY:
+            away = TransportError(url, f"answered {_seen(answer)}, as if it were away or full", request_id=request_id)
+            return Retryable(away, after_s=after_s)
+        return ProtocolError(url, f"answered {_seen(answer)}, which is no answer of this protocol")
+    error.request_id = request_id
     # Only 503: any other error is how the call ended, and a repeat would hear the same from the server's store.
-    return Retryable(error, after_s=after_s) if raw.status == 503 else error
+    return Retryable(error, after_s=after_s) if answer.status == 503 else error
 
 
-def _seen(raw: RawAnswer) -> str:
-    kind = raw.headers.get("content-type", "no content type").split(";")[0]
-    location = f" to {raw.headers['location'][:200]}" if "location" in raw.headers else ""
-    start = " ".join(raw.content[:80].decode(errors="replace").split())
-    return f"HTTP {raw.status}{location} ({kind}, {start!r})"
+def _fields(answer: RawAnswer | LineAnswer) -> Any:
+    return orjson.loads(answer.content) if isinstance(answer, RawAnswer) else answer.body
+
+
+def _seen(answer: RawAnswer | LineAnswer) -> str:
+    kind = answer.headers.get("Content-Type", "no content type").split(";")[0]
+    location = f" to {answer.headers['Location'][:200]}" if "Location" in answer.headers else ""
+    content = answer.content if isinstance(answer, RawAnswer) else orjson.dumps(answer.body)
+    start = " ".join(content[:80].decode(errors="replace").split())
+    return f"HTTP {answer.status}{location} ({kind}, {start!r})"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlencode
 
 from envport_protocol.messages import (
+    ComputeRewardAnswer,
     ListToolsAnswer,
     ListToolsRequest,
     Manifest,
@@ -15,6 +17,10 @@ from envport_protocol.messages import (
     ToolSpec,
 )
 
+from envport.aimd import RolloutLimiter, SlotRetries
+from envport.batching import Batcher
+from envport.bearer import checked_token
+from envport.group import score_group, score_singly, started_together
 from envport.handshake import checked_url, fetch_manifest
 from envport.requests import as_messages, boundary, new_id
 from envport.rollout import Rollout
@@ -26,18 +32,34 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from envport.http import Http
+    from envport.requests import Completion
+    from envport.rollout import StartedRollout
+
 
 def connect(
-    url: str, *, timeout_s: float | None = None, retry_for_s: float = 30.0, http: httpx.AsyncClient | None = None
+    url: str,
+    *,
+    token: str | None = None,
+    timeout_s: float | None = None,
+    retry_for_s: float = 30.0,
+    batch: bool = True,
+    http: httpx.AsyncClient | None = None,
 ) -> EnvClient:
     """The environment at `url`, to be entered: `async with envport.connect("http://127.0.0.1:8000") as env:`.
 
-    `timeout_s` is how long the server may take for a call; None leaves it to the server's own limit. A call whose
-    answer did not come is sent again for `retry_for_s` seconds, and runs once all the same. While the server says
-    that it is not ready, entering waits as long; where no server is found at all, only three seconds.
-    `http` replaces the HTTP client, for a proxy, a token or a test; it stays open.
+    `token` is sent as `Authorization: Bearer`, to `url` alone. `timeout_s` is how long the server may take for a call;
+    None leaves it to the server's own limit. A call whose answer did not come is sent again for `retry_for_s` seconds,
+    and runs once all the same. While the server says that it is not ready, entering waits as long; where no server is
+    found at all, only three seconds. Calls made at the same moment share a request, where the server can; `batch=False`
+    sends each alone, which suits a proxy that holds answers back until they are whole.
+    `http` replaces the HTTP client, for a proxy or a test; it stays open.
+
+    Raises:
+        TransportError: `url` is no http or https URL.
+        InvalidRequestError: `token` cannot stand in a header.
     """
-    return EnvClient(url, timeout_s=timeout_s, retry_for_s=retry_for_s, http=http)
+    return EnvClient(url, token=token, timeout_s=timeout_s, retry_for_s=retry_for_s, batch=batch, http=http)
 
 
 class EnvClient:
@@ -48,13 +70,21 @@ class EnvClient:
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float | None, retry_for_s: float, http: httpx.AsyncClient | None
+        self,
+        url: str,
+        *,
+        token: str | None,
+        timeout_s: float | None,
+        retry_for_s: float,
+        batch: bool,
+        http: httpx.AsyncClient | None,
     ) -> None:
         self.url = checked_url(url)
+        self._token = checked_token(token)
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
+        self._may_batch = batch
         self._given_http = http
-        self._own_http: httpx.AsyncClient | None = None
         self._connected: _Connected | None = None
 
     @property
@@ -78,14 +108,14 @@ class EnvClient:
         Raises:
             UnknownTaskError: the environment has no such split.
         """
-        params: dict[str, str | int] = {"split": split, "offset": offset, "limit": limit}
-        return await self._transport.request("/v1/tasks", None, TaskPage, params=params)
+        query = urlencode({"split": split, "offset": offset, "limit": limit})
+        return await self._transport.get(f"/v1/tasks?{query}", TaskPage)
 
     async def list_tools(self, rollout_id: str | None = None) -> list[ToolSpec]:
         """The environment's tools, or those of one rollout."""
         with boundary("list_tools"):
             request = ListToolsRequest(rollout_id=rollout_id)
-        return (await self._transport.request("/v1/list_tools", request, ListToolsAnswer)).tools
+        return (await self._transport.post("list_tools", request, ListToolsAnswer)).tools
 
     async def start_rollout(
         self,
@@ -100,9 +130,13 @@ class EnvClient:
     ) -> Rollout:
         """A new rollout of one task: that of `split` and `index`, of `task_id`, or of the `messages` given.
 
+        Where this client holds as many rollouts open as the server seems to have room for, it first waits until one of
+        them has ended.
+
         Raises:
             UnknownTaskError: the environment has no such task.
-            OverloadedError: the server holds as many rollouts as it may, also after the retries.
+            OverloadedError: the server holds as many rollouts as it may, also after the retries; or this client does,
+                and none of them ended within `retry_for_s`.
         """
         with boundary("start_rollout"):
             request = StartRolloutRequest(
@@ -114,8 +148,63 @@ class EnvClient:
                 ground_truth=ground_truth,
                 seed=seed,
             )
-        answer = await self._transport.request("/v1/start_rollout", request, StartRolloutAnswer)
-        return Rollout(answer, self._transport, timeout_s=self._timeout_s)
+        transport, limiter = self._transport, self._entered.limiter
+        slot = await limiter.slot()
+        try:
+            answer = await transport.post("start_rollout", request, StartRolloutAnswer, retries=SlotRetries(slot))
+        except BaseException:
+            slot.give_back()
+            raise
+        limiter.started()
+        return Rollout(answer, transport, slot, timeout_s=self._timeout_s)
+
+    async def start_group(
+        self,
+        n: int,
+        *,
+        split: str | None = None,
+        index: int | None = None,
+        task_id: str | None = None,
+        messages: Sequence[Message | Mapping[str, Any]] | None = None,
+        ground_truth: Any = None,
+        seed: int = 0,
+        group_id: str | None = None,
+    ) -> list[Rollout]:
+        """`n` rollouts of one task, with the ids `GROUP.0` to `GROUP.n-1`, all with the same seed.
+
+        A server with several workers holds them in one, so that they can be scored together. Where one cannot be
+        started, those that were are ended.
+
+        Raises:
+            UnknownTaskError, OverloadedError: as `start_rollout` says.
+        """
+        group_id = group_id or new_id()
+        return await started_together(
+            self.start_rollout(
+                split=split,
+                index=index,
+                task_id=task_id,
+                messages=messages,
+                ground_truth=ground_truth,
+                seed=seed,
+                rollout_id=f"{group_id}.{number}",
+            )
+            for number in range(n)
+        )
+
+    async def compute_group_reward(
+        self, completions: Sequence[tuple[StartedRollout, Completion]], *, group_id: str | None = None
+    ) -> list[ComputeRewardAnswer]:
+        """The rewards of rollouts that are scored against each other, in their order: `[(rollout, completion), ...]`.
+
+        An environment without a reward of groups scores each by itself, all at once.
+
+        Raises:
+            EnvFailedError: the environment's own code failed; there is no reward then, not one of 0.
+        """
+        if "group_reward" in self.manifest.capabilities:
+            return await score_group(self._transport, completions, group_id)
+        return await score_singly(self._transport, completions)
 
     async def open(self) -> None:
         """Connects and checks that an environment of a known protocol version answers; `async with` does it.
@@ -128,26 +217,36 @@ class EnvClient:
         """
         if self._connected is not None:
             return
-        http = self._given_http
-        if http is None:
-            from envport.connection import open_http  # aiohttp is slow to import, and most commands never connect
-
-            http = self._own_http = open_http()
+        http = self._open_http()
         transport = Transport(self.url, http, timeout_s=self._timeout_s or 60.0, retry_for_s=self._retry_for_s)
         try:
             manifest = await fetch_manifest(transport)
         except BaseException:
-            await self.close()
+            await http.close()
             raise
-        transport.timeout_s = self._timeout_s or manifest.limits.call_timeout_s
-        self._connected = _Connected(transport, manifest)
+        limits = manifest.limits
+        transport.timeout_s = self._timeout_s or limits.call_timeout_s
+        if self._may_batch and "batch" in manifest.capabilities:
+            transport.batcher = Batcher(http, self.url, max_calls=limits.max_batch, max_bytes=limits.max_body_bytes)
+        limiter = RolloutLimiter(limits.max_rollouts, self._retry_for_s)
+        self._connected = _Connected(http, transport, limiter, manifest)
 
     async def close(self) -> None:
         """Closes the connections. Rollouts that were not ended stay at the server until they are idle too long."""
-        self._connected = None
-        if self._own_http is not None:
-            await self._own_http.aclose()
-            self._own_http = None
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected.limiter.close()
+            await connected.http.close()
+
+    def _open_http(self) -> Http:
+        # Imported here: both are slow to import, and most commands never connect.
+        if self._given_http is not None:
+            from envport.over_httpx import OverHttpx
+
+            return OverHttpx(self._given_http, self._token)
+        from envport.over_aiohttp import OverAiohttp
+
+        return OverAiohttp(self._token)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -160,5 +259,7 @@ class EnvClient:
 
 
 class _Connected(NamedTuple):
+    http: Http
     transport: Transport
+    limiter: RolloutLimiter
     manifest: Manifest

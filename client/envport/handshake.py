@@ -50,7 +50,7 @@ async def fetch_manifest(transport: Transport) -> Manifest:
     """
     url = transport.url
     try:
-        told = (await transport.request("/v1/manifest", None, JsonObject)).root
+        told = (await transport.get("/v1/manifest", JsonObject)).root
         _check_version(url, told.get("protocol"))
         return Manifest.model_validate(told)
     except VersionError:
@@ -62,7 +62,7 @@ async def fetch_manifest(transport: Transport) -> Manifest:
             "Check host, port and path; `envport serve` and `envport run` print the URL to use",
         ) from error
     except NotReadyError as error:
-        raise NotReadyError(f"{url}: the environment is not ready: {error.message}", details=error.details) from error
+        raise error.afresh(f"{url}: the environment is not ready: {error.message}") from error
 
 
 def _check_version(url: str, spoken: Any) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from envport_protocol.errors import InvalidRequestError
-from envport_protocol.messages import Message
+from envport_protocol.messages import ComputeRewardRequest, Message
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+Completion: TypeAlias = "str | Sequence[Message | Mapping[str, Any]]"
+"""What the model wrote in a rollout: its last text, or all messages after the first ones."""
+
 
 def new_id() -> str:
     """An id that no other client makes."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
+
+
+def new_id_beside(rollout_id: str) -> str:
+    """An id that no other client makes, of a rollout that the server holds together with `rollout_id`."""
+    return f"{rollout_id.partition('.')[0]}.{new_id()}"
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Message]:
@@ -28,6 +36,27 @@ def as_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Message
         pydantic.ValidationError: one of them is no message.
     """
     return [Message.model_validate(message) for message in messages]
+
+
+def as_completion(completion: Completion) -> str | list[Message]:
+    """The completion as the protocol has it.
+
+    Raises:
+        pydantic.ValidationError: a message in it is none.
+    """
+    return completion if isinstance(completion, str) else as_messages(completion)
+
+
+def reward_request(rollout_id: str, completion: Completion, ground_truth: Any) -> ComputeRewardRequest:
+    """The request for the reward of one rollout.
+
+    Raises:
+        InvalidRequestError: it does not fit the protocol.
+    """
+    with boundary("compute_reward"):
+        return ComputeRewardRequest(
+            rollout_id=rollout_id, completion=as_completion(completion), ground_truth=ground_truth
+        )
 
 
 @contextmanager

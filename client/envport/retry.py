@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from envport_protocol.errors import EnvportError
+from envport_protocol.errors import EnvportError, WireError
+
+from envport.errors import TransportError
+
+log = logging.getLogger("envport.client")
 
 
 class Retryable(Exception):
@@ -41,6 +46,46 @@ class Backoff:
             return None
         widest_s = min(self.cap_s, self.first_s * 2.0 ** min(tries - 1, 30))
         return min(at_least_s + random.uniform(0.0, widest_s), left_s)  # noqa: S311 - spreads load, guards nothing
+
+
+class Retries:
+    """The failures of one request so far, and the waits between its tries."""
+
+    def __init__(self, backoff: Backoff | None = None) -> None:
+        self._backoff = backoff or Backoff()
+        self._tries = 0
+        self._failing_since: float | None = None
+
+    async def pause(self, failure: Retryable, budget_s: float) -> None:
+        """Returns when the request is to be sent again.
+
+        Raises:
+            EnvportError: that of `failure`, since `budget_s` seconds after the first one nothing has come.
+        """
+        delay_s = self._delay_s(failure, budget_s, self._failed())
+        log.info("%s; trying again in %.2f s", failure.error, delay_s)
+        await asyncio.sleep(delay_s)
+
+    def _failed(self) -> float:
+        """Counts a failure; the time of the first one."""
+        self._tries += 1
+        self._failing_since = time.monotonic() if self._failing_since is None else self._failing_since
+        return self._failing_since
+
+    def _delay_s(self, failure: Retryable, budget_s: float, since: float) -> float:
+        delay_s = self._backoff.delay_s(self._tries, budget_s - (time.monotonic() - since), failure.after_s)
+        if delay_s is None:
+            raise self._given_up(failure.error) from failure
+        return delay_s
+
+    def _given_up(self, error: EnvportError) -> EnvportError:
+        failing_s = time.monotonic() - (self._failing_since or 0.0)
+        told = f" (tried {self._tries} times in {failing_s:.1f} s)" if self._tries > 1 else ""
+        if isinstance(error, TransportError):
+            return TransportError(error.url, error.message + told, request_id=error.request_id)
+        if isinstance(error, WireError):
+            return error.afresh(error.message + told)
+        return error
 
 
 def retry_after_s(header: str | None) -> float:

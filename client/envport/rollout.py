@@ -5,28 +5,44 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
-from envport_protocol.errors import EnvportError, RolloutEndedError, UnknownRolloutError
+from envport_protocol.errors import (
+    EnvFailedError,
+    EnvportError,
+    RolloutEndedError,
+    RolloutLostError,
+    UnknownRolloutError,
+)
 from envport_protocol.messages import (
+    CancelAnswer,
+    CancelRequest,
     ComputeRewardAnswer,
-    ComputeRewardRequest,
     EndRolloutAnswer,
     EndRolloutRequest,
-    Message,
+    ForkRolloutRequest,
     RunToolAnswer,
     RunToolRequest,
     StartRolloutAnswer,
 )
 
-from envport.requests import as_messages, boundary, new_id
+from envport.requests import boundary, new_id, new_id_beside, reward_request
+from envport.together import all_ended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from pydantic import BaseModel
+
+    from envport.aimd import Slot
+    from envport.answers import AnswerT
+    from envport.requests import Completion
     from envport.transport import Transport
 
 LEAVE_S = 3.0
 """How long an end may take while an error, such as Ctrl-C, is on its way out."""
+
+_GONE = (UnknownRolloutError, RolloutEndedError, RolloutLostError)
+"""The server does not hold the rollout any more."""
 
 
 class StartedRollout:
@@ -42,6 +58,9 @@ class StartedRollout:
         """The tools allowed in this rollout."""
         self.idle_timeout_s = answer.idle_timeout_s
         """Without a call for this long, the server ends the rollout."""
+        self.token = answer.token
+        """Lets its bearer list and run this rollout's tools, and nothing else: for an agent that is not trusted with
+        more. Empty where the server makes none."""
         self.answer = answer
         """The whole answer of `start_rollout`."""
 
@@ -52,12 +71,16 @@ class StartedRollout:
 class Rollout(StartedRollout):
     """A started rollout. As a context manager it is ended on the way out.
 
-    A call of a rollout that the server does not hold any more raises UnknownRolloutError or RolloutEndedError.
+    A call of a rollout that the server does not hold any more raises UnknownRolloutError, RolloutEndedError or
+    RolloutLostError.
     """
 
-    def __init__(self, answer: StartRolloutAnswer, transport: Transport, *, timeout_s: float | None) -> None:
+    def __init__(
+        self, answer: StartRolloutAnswer, transport: Transport, slot: Slot, *, timeout_s: float | None
+    ) -> None:
         super().__init__(answer)
         self._transport = transport
+        self._slot = slot
         self._timeout_s = timeout_s
 
     async def run_tool(
@@ -74,6 +97,7 @@ class Rollout(StartedRollout):
 
         Raises:
             CallTimeoutError: the tool took longer than `timeout_s`.
+            CallCancelledError: `cancel` stopped it.
             EnvFailedError: the environment's own code failed.
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
@@ -85,23 +109,65 @@ class Rollout(StartedRollout):
                 arguments=dict(arguments or {}),
                 timeout_s=timeout_s,
             )
-        return await self._transport.request("/v1/run_tool", request, RunToolAnswer, timeout_s=timeout_s)
+        return await self._post("run_tool", request, RunToolAnswer, timeout_s=timeout_s)
 
-    async def compute_reward(
-        self, completion: str | Sequence[Message | Mapping[str, Any]], *, ground_truth: Any = None
-    ) -> ComputeRewardAnswer:
+    async def run_tools(
+        self,
+        calls: Sequence[tuple[str, Mapping[str, Any]]],
+        *,
+        timeout_s: float | None = None,
+        call_ids: Sequence[str] | None = None,
+    ) -> list[RunToolAnswer]:
+        """The answers of a turn's calls, which run at once: `[("search", {"query": "..."}), ...]`, in their order.
+
+        Raises:
+            EnvportError: that of the first of `calls` that failed, as `run_tool` says, after all have ended.
+        """
+        ids = [None] * len(calls) if call_ids is None else call_ids
+        return await all_ended(
+            self.run_tool(name, arguments, timeout_s=timeout_s, call_id=call_id)
+            for (name, arguments), call_id in zip(calls, ids, strict=True)
+        )
+
+    async def cancel(self, call_id: str) -> bool:
+        """Whether the tool call was stopped; false where it had finished before, and then its answer stays.
+
+        One that the server has not seen yet will not run when it comes.
+        """
+        with boundary("cancel"):
+            request = CancelRequest(rollout_id=self.rollout_id, call_id=call_id)
+        return (await self._post("cancel", request, CancelAnswer)).cancelled
+
+    async def compute_reward(self, completion: Completion, *, ground_truth: Any = None) -> ComputeRewardAnswer:
         """The reward of what the model wrote: its last text, or all messages after the first ones.
 
         Raises:
             EnvFailedError: the environment's own code failed; there is no reward then, not one of 0.
         """
-        with boundary("compute_reward"):
-            request = ComputeRewardRequest(
-                rollout_id=self.rollout_id,
-                completion=completion if isinstance(completion, str) else as_messages(completion),
-                ground_truth=ground_truth,
-            )
-        return await self._transport.request("/v1/compute_reward", request, ComputeRewardAnswer)
+        request = reward_request(self.rollout_id, completion, ground_truth)
+        return await self._post("compute_reward", request, ComputeRewardAnswer)
+
+    async def fork(self, rollout_id: str | None = None) -> Rollout:
+        """A new rollout that begins in the state of this one as it is now, and is ended by itself.
+
+        It counts among the rollouts that this client holds open but never waits for room among them: the one that it is
+        made from would not be given back meanwhile. An id given must have this one's part before the first ".", which
+        names the server's worker that holds both.
+
+        Raises:
+            UnsupportedError: this environment cannot fork.
+            OverloadedError: the server holds as many rollouts as it may, also after the retries.
+        """
+        with boundary("fork_rollout"):
+            new_rollout_id = rollout_id or new_id_beside(self.rollout_id)
+            request = ForkRolloutRequest(rollout_id=self.rollout_id, new_rollout_id=new_rollout_id)
+        slot = self._slot.another()
+        try:
+            answer = await self._post("fork_rollout", request, StartRolloutAnswer)
+        except BaseException:
+            slot.give_back()
+            raise
+        return Rollout(answer, self._transport, slot, timeout_s=self._timeout_s)
 
     async def end(self) -> None:
         """Frees the rollout's state at the server. Again is the same."""
@@ -109,7 +175,27 @@ class Rollout(StartedRollout):
 
     async def _end(self, retry_for_s: float | None) -> None:
         request = EndRolloutRequest(rollout_id=self.rollout_id)
-        await self._transport.request("/v1/end_rollout", request, EndRolloutAnswer, retry_for_s=retry_for_s)
+        try:
+            await self._post("end_rollout", request, EndRolloutAnswer, retry_for_s=retry_for_s)
+        except EnvFailedError:
+            self._slot.give_back()  # the environment's own end_rollout failed; the server does not hold it any more
+            raise
+        self._slot.give_back()
+
+    async def _post(
+        self,
+        verb: str,
+        request: BaseModel,
+        answer_type: type[AnswerT],
+        *,
+        timeout_s: float | None = None,
+        retry_for_s: float | None = None,
+    ) -> AnswerT:
+        try:
+            return await self._transport.post(verb, request, answer_type, timeout_s=timeout_s, retry_for_s=retry_for_s)
+        except _GONE:
+            self._slot.give_back()
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,8 +209,8 @@ class Rollout(StartedRollout):
                 await self._end(None if error is None else 0.0)
         except TimeoutError:
             pass
-        except (UnknownRolloutError, RolloutEndedError):
-            pass  # The server does not hold it any more, which is what was asked for.
+        except _GONE:
+            pass  # Which is what was asked for.
         except EnvportError:
             if error is None:
                 raise

@@ -81,7 +81,10 @@ class SyncRollout(StartedRollout):
         self.twin = twin
 
     run_tool = blocking(Rollout.run_tool)
+    run_tools = blocking(Rollout.run_tools)
+    cancel = blocking(Rollout.cancel)
     compute_reward = blocking(Rollout.compute_reward)
+    fork = blocking_into(lambda loop, twin: SyncRollout(loop, twin), Rollout.fork)
     end = blocking(Rollout.end)
 
     def __enter__(self) -> Self:
@@ -91,6 +94,10 @@ class SyncRollout(StartedRollout):
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.loop.run(self.twin.__aexit__(error_type, error, trace))
+
+
+def _each_sync(loop: LoopThread, twins: list[Rollout]) -> list[SyncRollout]:
+    return [SyncRollout(loop, twin) for twin in twins]
 
 
 class SyncEnvClient:
@@ -109,6 +116,8 @@ class SyncEnvClient:
     tasks = blocking(EnvClient.tasks)
     list_tools = blocking(EnvClient.list_tools)
     start_rollout = blocking_into(SyncRollout, EnvClient.start_rollout)
+    start_group = blocking_into(_each_sync, EnvClient.start_group)
+    compute_group_reward = blocking(EnvClient.compute_group_reward)
 
     @property
     def url(self) -> str:
@@ -134,10 +143,18 @@ class SyncEnvClient:
 
 
 def connect_sync(
-    url: str, *, timeout_s: float | None = None, retry_for_s: float = 30.0, http: httpx.AsyncClient | None = None
+    url: str,
+    *,
+    token: str | None = None,
+    timeout_s: float | None = None,
+    retry_for_s: float = 30.0,
+    batch: bool = True,
+    http: httpx.AsyncClient | None = None,
 ) -> SyncEnvClient:
     """`connect`, blocking, and connected when it returns: `with envport.connect_sync(url) as env:`."""
-    return SyncEnvClient(connect(url, timeout_s=timeout_s, retry_for_s=retry_for_s, http=http))
+    return SyncEnvClient(
+        connect(url, token=token, timeout_s=timeout_s, retry_for_s=retry_for_s, batch=batch, http=http)
+    )
 
 
 def _shut(twin: EnvClient, loop: LoopThread) -> None:

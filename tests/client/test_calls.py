@@ -203,7 +203,7 @@ async def test_a_score_that_is_no_finite_number_is_refused(env, script):
 
 
 async def test_an_answer_without_end_is_cut_off(env, script, monkeypatch):
-    monkeypatch.setattr("envport.answers.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("envport.http.MAX_ANSWER_BYTES", 1000)
     script.say("/v1/run_tool", {"content": [{"text": "x" * 1000}]})
     rollout = await env.start_rollout(task_id="train-0")
     with pytest.raises(envport.ProtocolError, match="the answer is over 1000 bytes, the most that this client takes"):

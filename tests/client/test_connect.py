@@ -127,7 +127,7 @@ async def test_a_hub_is_no_environment(script, scripted_http, wire_error):
 async def test_another_protocol_version_says_who_must_update(lowest, highest, remedy, script, scripted_http):
     script.say("/v1/manifest", {"protocol": {"min": lowest, "max": highest}, "all": "else may differ"})
     told = await failure(scripted_http, envport.VersionError)
-    assert told == f"{URL}: the server speaks protocol {lowest} to {highest}, this client 1.0; {remedy}"
+    assert told == f"{URL}: the server speaks protocol {lowest} to {highest}, this client 1.1; {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_a_range_with_our_major_version_is_read(spoken, script, scripted_h
     script.say("/v1/manifest", {"name": "e", "version": "1", "protocol": spoken})
     async with envport.connect(URL, http=scripted_http) as env:
         told = env.manifest.protocol
-    assert (told.min, told.max) == (spoken.get("min", "1.0"), spoken.get("max", "1.0"))
+    assert (told.min, told.max) == (spoken.get("min", "1.0"), spoken.get("max", "1.1"))
 
 
 async def test_a_server_that_gets_ready_is_waited_for(script, scripted_http, wire_error):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import envport
 import httpx
 import pytest
-from envport.connection import open_http
+from envport.over_aiohttp import OverAiohttp
+from envport.retry import Retryable
 from envport_protocol import BaseEnv, EnvTask, reward, tool
 from envport_protocol.config import ServeConfig
 from envport_protocol.server.app import create_app
+
+if TYPE_CHECKING:
+    from envport.http import Http, RawAnswer
 
 
 class CountingEnv(BaseEnv):
@@ -69,12 +74,28 @@ class LosesAnswers(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def drive(url, transport):
-    async with (
-        httpx.AsyncClient(transport=transport) as http,
-        envport.connect(url, http=http) as env,
-        await env.start_rollout(split="train", index=0) as rollout,
-    ):
+class LosesAnswersToo:
+    """The same of this client's own connections."""
+
+    def __init__(self, token: str | None, times: int) -> None:
+        self._inner: Http = OverAiohttp(token)
+        self._times = times
+        self.lost: Counter[str] = Counter()
+
+    async def send(self, method: str, url: str, body: bytes | None, request_id: str, **options: Any) -> RawAnswer:
+        answer = await self._inner.send(method, url, body, request_id, **options)
+        path = httpx.URL(url).path
+        if self.lost[path] < self._times:
+            self.lost[path] += 1
+            raise Retryable(envport.TransportError(url, "connection reset by peer"))
+        return answer
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def drive(connected):
+    async with connected as env, await env.start_rollout(split="train", index=0) as rollout:
         said = [(await rollout.run_tool("count", {"by": by})).text for by in (1, 2)]
         with pytest.raises(envport.EnvFailedError, match="tool 'breaks' raised RuntimeError"):
             await rollout.run_tool("breaks")
@@ -89,16 +110,17 @@ LOST = {f"/v1/{verb}": 2 for verb in ("manifest", "start_rollout", "run_tool", "
 async def test_each_call_runs_once_though_its_answers_are_lost():
     env = CountingEnv()
     lossy = LosesAnswers(httpx.ASGITransport(create_app(env)), times=2)
-    assert await drive("http://env.test", lossy) == (["now 1", "now 3"], 0.5)
+    async with httpx.AsyncClient(transport=lossy) as http:
+        assert await drive(envport.connect("http://env.test", http=http)) == (["now 1", "now 3"], 0.5)
     assert env.ran == ONCE
     assert lossy.lost == LOST
 
 
-async def test_each_call_runs_once_over_real_connections_too(serve_env):
+async def test_each_call_runs_once_over_real_connections_too(serve_env, monkeypatch):
     env = CountingEnv()
-    async with open_http() as http:
-        lossy = LosesAnswers(http._transport, times=2)
-        assert await drive(serve_env(env), lossy) == (["now 1", "now 3"], 0.5)
+    lossy = LosesAnswersToo(None, times=2)
+    monkeypatch.setattr(envport.EnvClient, "_open_http", lambda _: lossy)
+    assert await drive(envport.connect(serve_env(env))) == (["now 1", "now 3"], 0.5)
     assert env.ran == ONCE
     assert lossy.lost == LOST
 
@@ -165,7 +187,7 @@ async def test_a_late_tool_is_told_by_the_server(serve_env):
 
 
 async def test_a_full_server_lets_the_next_in_when_one_leaves(serve_env):
-    config = ServeConfig(max_rollouts=1)
+    config = ServeConfig(max_rollouts=1, max_queued=0)
     async with envport.connect(serve_env(CountingEnv(), config)) as env:
         first = await env.start_rollout(task_id="t-0")
         second = asyncio.create_task(env.start_rollout(task_id="t-0"))
