@@ -259,8 +259,7 @@ def test_failures_are_warnings_and_calls_are_debugging():
         ("DEBUG", "run_tool was answered 200 after 0.012 s"),
         (
             "WARNING",
-            "2 rollouts were idle for too long and were ended; their trainer went away, or was slower than the idle "
-            "timeout",
+            "ended for idling: 2 rollouts; their trainer went away, or pauses for longer than the idle timeout",
         ),
     ]
     assert objects(stream)[2] | {"ts": 0, "pid": 0} == {
@@ -295,7 +294,7 @@ async def test_a_flood_of_refusals_is_a_line_now_and_one_later(monkeypatch):
     assert (first["refused"], first["request_id"]) == (1, "the-first")
     assert (second["refused"], second.get("request_id")) == (999, None)
     events.answered("start_rollout", 503, 0.1)
-    assert objects(stream)[2]["message"] == "1 requests were answered 503: the server is still starting, or full"
+    assert objects(stream)[2]["message"] == "answered 503: 1 requests; the server is still starting, or full"
 
 
 class Vault(BaseEnv):

@@ -61,8 +61,7 @@ class EventLog:
     def expired(self, rollouts: int) -> None:
         """See Observer."""
         log.warning(
-            "%d rollouts were idle for too long and were ended; their trainer went away, or was slower than the idle "
-            "timeout",
+            "ended for idling: %d rollouts; their trainer went away, or pauses for longer than the idle timeout",
             rollouts,
             extra={"rollouts": rollouts},
         )
@@ -82,7 +81,7 @@ class EventLog:
                 f"{counts.rollouts} of {counts.max_rollouts} rollouts are open, {counts.queued} of {counts.max_queued} "
                 f"starts wait, {counts.running} calls run"
             )
-        log.warning("%d requests were answered 503: %s", count, load, extra=fields)
+        log.warning("answered 503: %d requests; %s", count, load, extra=fields)
 
 
 class _Flood:
