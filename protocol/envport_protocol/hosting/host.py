@@ -461,7 +461,7 @@ class Host:
             "deterministic": self._env.deterministic,
             "fork": self._env.deterministic or self._get_state is not None,
             "cancel": True,
-            "group_reward": True,
+            "group_reward": overrides(self._env, "compute_group_reward"),
         }
         return [*(name for name, present in has.items() if present), *self._serves]
 
