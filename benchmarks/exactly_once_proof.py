@@ -2,10 +2,11 @@
 
     python benchmarks/exactly_once_proof.py --rollouts 10000 --fault-rate 0.2 --seed 1 [--json FILE]
 
-envport's client plays rollouts (start, four tool calls, some of them at once, reward, end; some fork, some cancel, some
-use spent ids again) against a server in another process. The environment notes each side effect in a file of its own,
-and what it noted is compared with what the client was answered. Exits 1 unless every side effect happened once, every
-answer is that of its side effect, every spent id stayed spent and every rollout that was begun was ended.
+envport's client, half of it with batches and half without, plays groups of rollouts (start, four tool calls, some of
+them at once, reward, end; some fork, some cancel, some are scored as a group, some use spent ids again) against a
+server in another process. The environment notes each side effect in a file of its own, and what it noted is compared
+with what the client was answered. Exits 1 unless every side effect happened once, every answer is that of its side
+effect, every spent id stayed spent, every cancelled call stopped, and every rollout that was begun was ended.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import envport
+from envport_protocol.errors import CallCancelledError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/faults"))
 
@@ -32,55 +34,54 @@ from proxy import Fault, FaultProxy
 from verdict import Heard, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator, Iterable
+    from collections.abc import Awaitable, Generator
 
-AT_ONCE = 128
-"""Rollouts under way at a time."""
+GROUP = 4
+"""Rollouts of a group."""
+AT_ONCE = 32
+"""Groups under way at a time."""
 PROMPT = [{"role": "user", "content": "Touch."}]
 
 
 class Player:
-    """Plays rollouts and notes what it heard."""
+    """Plays groups of rollouts and notes what it heard."""
 
-    def __init__(self, env: envport.EnvClient, heard: Heard, seed: int) -> None:
+    def __init__(self, env: envport.EnvClient, heard: Heard) -> None:
         self._env = env
         self._heard = heard
-        self._seed = seed
 
-    async def play(self, number: int) -> None:
-        """One whole rollout."""
-        random = Random(f"{self._seed}-{number}")
-        rollout_id = f"{self._seed}-{number}"
+    async def play(self, random: Random) -> None:
+        """One group."""
         try:
-            rollout = await self._start(rollout_id)
-            await self._touch_all(rollout, random, range(2), at_once=True)
-            await self._touch_all(rollout, random, range(2, 4), at_once=random.random() < 0.5)
-            if random.random() < 0.1:
-                await self._fail(rollout)
-            await self._score(rollout)
-            if random.random() < 0.1:
-                await self._use_ids_again(rollout)
-            await rollout.end()
-            if random.random() < 0.1:
-                await self._use_rollout_again(rollout)
+            rollouts = await self._env.start_group(GROUP, messages=PROMPT)
+            for rollout in rollouts:
+                self._hear_start(rollout)
+            await asyncio.gather(*(self._turns(rollout, Random(random.random())) for rollout in rollouts))
+            await self._score(rollouts, as_group=random.random() < 0.3)
+            if random.random() < 0.3:
+                await self._use_ids_again(rollouts[0])
+            await asyncio.gather(*(rollout.end() for rollout in rollouts))
+            if random.random() < 0.3:
+                await self._use_rollout_again(rollouts[0])
         except envport.EnvportError as error:
-            self._heard.lost_answers.append(f"{rollout_id}: {type(error).__name__}: {error}")
+            self._heard.lost_answers.append(f"{type(error).__name__}: {error}")
 
-    async def _start(self, rollout_id: str) -> envport.Rollout:
-        rollout = await self._env.start_rollout(rollout_id=rollout_id, messages=PROMPT)
-        self._heard.values[rollout_id, "start"] = rollout.messages[0].content
-        return rollout
+    async def _turns(self, rollout: envport.Rollout, random: Random) -> None:
+        await asyncio.gather(*(self._touch(rollout, f"c{number}") for number in range(2)))
+        for number in range(2, 4):
+            await self._touch(rollout, f"c{number}")
+        if random.random() < 0.1:
+            await self._fail(rollout)
+        if random.random() < 0.1:
+            await self._cancel(rollout)
+        if random.random() < 0.1:
+            await self._fork(rollout)
 
-    async def _touch_all(self, rollout: envport.Rollout, random: Random, numbers: Iterable[int], at_once: bool) -> None:
-        calls = [self._touch(rollout, f"c{number}", random.random() < 0.1) for number in numbers]
-        if at_once:
-            await asyncio.gather(*calls)
-        else:
-            for call in calls:
-                await call
+    def _hear_start(self, rollout: envport.Rollout) -> None:
+        self._heard.values[rollout.rollout_id, "start"] = rollout.messages[0].content
 
-    async def _touch(self, rollout: envport.Rollout, key: str, in_thread: bool) -> None:
-        name = "touch_in_thread" if in_thread else "touch"
+    async def _touch(self, rollout: envport.Rollout, key: str) -> None:
+        name = "touch_in_thread" if key == "c3" else "touch"
         answer = await rollout.run_tool(name, {"key": key}, call_id=key)
         self._heard.values[rollout.rollout_id, key] = answer.text
 
@@ -88,23 +89,44 @@ class Player:
         self._heard.may_have_run.add((rollout.rollout_id, "failing"))
         await self._refused(rollout.run_tool("fail", {"key": "failing"}, call_id="failing"), envport.EnvFailedError)
 
-    async def _score(self, rollout: envport.Rollout) -> None:
-        answer = await rollout.compute_reward("done")
-        self._heard.values[rollout.rollout_id, "reward"] = f"{answer.reward}"
+    async def _cancel(self, rollout: envport.Rollout) -> None:
+        self._heard.may_have_run |= {(rollout.rollout_id, what) for what in ("hang", "hang-stopped")}
+        hanging = asyncio.create_task(rollout.run_tool("hang", {"key": "hang"}, call_id="hang"))
+        await asyncio.sleep(0)
+        if not await rollout.cancel("hang"):
+            self._heard.ids_not_spent.append(f"{rollout.rollout_id}: a call that hangs had finished")
+        await self._refused(hanging, CallCancelledError)
+
+    async def _fork(self, rollout: envport.Rollout) -> None:
+        fork = await rollout.fork()
+        self._hear_start(fork)
+        self._heard.values[fork.rollout_id, "state"] = rollout.rollout_id
+        await self._touch(fork, "f0")
+        await self._says_the_same(fork, "c2", self._heard.values[rollout.rollout_id, "c2"])
+        await self._score([fork], as_group=False)
+        await fork.end()
+
+    async def _score(self, rollouts: list[envport.Rollout], *, as_group: bool) -> None:
+        if as_group:
+            answers = await self._env.compute_group_reward([(rollout, "done") for rollout in rollouts])
+        else:
+            answers = await asyncio.gather(*(rollout.compute_reward("done") for rollout in rollouts))
+        for rollout, answer in zip(rollouts, answers, strict=True):
+            self._heard.values[rollout.rollout_id, "reward"] = f"{answer.reward}"
 
     async def _use_ids_again(self, rollout: envport.Rollout) -> None:
-        again = await rollout.run_tool("touch", {"key": "c9"}, call_id="c9")
-        self._heard.values[rollout.rollout_id, "c9"] = again.text
-        if (await rollout.run_tool("touch", {"key": "c9"}, call_id="c9")).text != again.text:
-            self._heard.ids_not_spent.append(f"{rollout.rollout_id}: c9 answered otherwise")
-        await self._refused(rollout.run_tool("touch", {"key": "other"}, call_id="c9"), envport.IdConflictError)
-        await self._refused(rollout.compute_reward("other"), envport.IdConflictError)
-        await self._refused(
-            self._env.start_rollout(rollout_id=rollout.rollout_id, messages=PROMPT, seed=9), envport.IdConflictError
-        )
+        await self._says_the_same(rollout, "c0", self._heard.values[rollout.rollout_id, "c0"])
+        await self._refused(rollout.run_tool("touch", {"key": "other"}, call_id="c0"), envport.IdConflictError)
+        again = self._env.start_rollout(rollout_id=rollout.rollout_id, messages=PROMPT, seed=9)
+        await self._refused(again, envport.IdConflictError)
+
+    async def _says_the_same(self, rollout: envport.Rollout, key: str, value: str) -> None:
+        if (await rollout.run_tool("touch", {"key": key}, call_id=key)).text != value:
+            self._heard.ids_not_spent.append(f"{rollout.rollout_id}: {key} was answered otherwise")
 
     async def _use_rollout_again(self, rollout: envport.Rollout) -> None:
-        await self._refused(self._start(rollout.rollout_id), envport.RolloutEndedError)
+        again = self._env.start_rollout(rollout_id=rollout.rollout_id, messages=PROMPT)
+        await self._refused(again, envport.RolloutEndedError)
         await self._refused(rollout.run_tool("touch", {"key": "late"}), envport.RolloutEndedError)
         await self._refused(rollout.compute_reward("done"), envport.RolloutEndedError)
         await rollout.end()
@@ -121,14 +143,18 @@ async def prove(rollouts: int, proxy: FaultProxy, seed: int) -> Heard:
     """Plays all rollouts, then lets every late request through."""
     heard = Heard()
     room = asyncio.Semaphore(AT_ONCE)
-    async with proxy.running(), envport.connect(proxy.url) as env:
-        player = Player(env, heard, seed)
+    async with (
+        proxy.running(),
+        envport.connect(proxy.url) as in_batches,
+        envport.connect(proxy.url, batch=False) as singly,
+    ):
+        players = [Player(in_batches, heard), Player(singly, heard)]
 
         async def one(number: int) -> None:
             async with room:
-                await player.play(number)
+                await players[number % 2].play(Random(f"{seed}-{number}"))
 
-        await asyncio.gather(*(one(number) for number in range(rollouts)))
+        await asyncio.gather(*(one(number) for number in range(rollouts // GROUP)))
         await proxy.send_what_is_late()
     return heard
 
@@ -154,15 +180,15 @@ def serve(ledger: Path, broken: str | None) -> None:
 
     logging.getLogger("envport.protocol").setLevel(logging.CRITICAL)  # the failures are made on purpose
     if broken == "forgets_calls":
-        found = rollouts.RolloutStore.call
+        run = rollouts.RolloutStore.run
 
-        async def call(store: Any, rollout_id: str, call_id: str, *rest: Any) -> bytes:
+        async def forgetful(store: Any, rollout_id: str, job: Any) -> bytes:
             rollout = store._live.get(rollout_id)
-            if rollout is not None and call_id in rollout.calls and rollout.calls[call_id].outcome is not None:
-                del rollout.calls[call_id]
-            return await found(store, rollout_id, call_id, *rest)
+            if rollout is not None and job.key in rollout.calls and rollout.calls[job.key].outcome is not None:
+                del rollout.calls[job.key]
+            return await run(store, rollout_id, job)
 
-        rollouts.RolloutStore.call = call  # type: ignore[method-assign]
+        rollouts.RolloutStore.run = forgetful  # type: ignore[method-assign]
     config = ServeConfig(name="ledger", max_tombstones=1 if broken == "forgets_rollouts" else 100_000)
     run_server(LedgerEnv(Ledger(ledger)), port=0, config=config)
 

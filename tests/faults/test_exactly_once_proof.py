@@ -27,6 +27,7 @@ NONE = {
     "lost_answers": 0,
     "wrong_answers": 0,
     "ids_not_spent": 0,
+    "calls_left_running": 0,
     "rollouts_left_open": 0,
 }
 
@@ -64,14 +65,16 @@ def test_each_kind_of_breach_is_counted_by_itself():
         Entry("twice", "end", "-"),
         Entry("unheard", "c0", "e"),
         Entry("wrong", "c0", "f"),
+        Entry("wrong", "hang", "g"),
     ]
     values = {("whole", "start"): "a", ("whole", "c0"): "b", ("twice", "start"): "d", ("wrong", "c0"): "g"}
-    heard = Heard(values, {("whole", "failing")}, ["one"], [])
+    heard = Heard(values, {("whole", "failing"), ("wrong", "hang")}, ["one"], [])
     assert judge(entries[:4], Heard(dict([*values.items()][:2]), heard.may_have_run)).counts == NONE
     assert judge(entries, heard).counts == {
         "double_executions": 1,
         "lost_answers": 2,
         "wrong_answers": 1,
         "ids_not_spent": 0,
+        "calls_left_running": 1,
         "rollouts_left_open": 1,
     }

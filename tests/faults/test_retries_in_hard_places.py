@@ -84,7 +84,6 @@ async def gives_up(asking):
         await asking
 
 
-@pytest.mark.xfail(reason="the source is asked for first")
 async def test_a_fork_is_answered_again_when_its_source_has_ended():
     async with hosted() as (env, host):
         await host.start_rollout(start("a"))
@@ -95,7 +94,6 @@ async def test_a_fork_is_answered_again_when_its_source_has_ended():
         assert env.ran["set_state"] == 1
 
 
-@pytest.mark.xfail(reason="the members are asked for first")
 async def test_a_group_reward_is_answered_again_when_another_member_has_ended():
     async with hosted() as (env, host):
         await host.start_rollout(start("a"))
@@ -106,7 +104,6 @@ async def test_a_group_reward_is_answered_again_when_another_member_has_ended():
         assert env.ran["score"] == 2
 
 
-@pytest.mark.xfail(reason="kept with the first member only")
 async def test_a_group_id_is_spent_whichever_member_stands_first():
     async with hosted() as (_, host):
         await host.start_rollout(start("a"))
@@ -116,7 +113,6 @@ async def test_a_group_id_is_spent_whichever_member_stands_first():
             await host.compute_group_reward(group("b", "a"))
 
 
-@pytest.mark.xfail(reason="its id is not spent")
 async def test_a_start_that_everybody_left_stays_cancelled():
     async with hosted(orphan_grace_s=0.02) as (env, host):
         asking = asyncio.create_task(host.start_rollout(start("slow")))
@@ -130,7 +126,6 @@ async def test_a_start_that_everybody_left_stays_cancelled():
         assert env.ran["start_rollout"] == 1
 
 
-@pytest.mark.xfail(reason="the first timer is never stopped")
 async def test_each_time_that_a_call_is_left_its_whole_grace_begins_anew():
     async with hosted(orphan_grace_s=0.4) as (env, host):
         loop = asyncio.get_running_loop()

@@ -52,6 +52,7 @@ def judge(entries: list[Entry], heard: Heard) -> Verdict:
             if noted.get(key) != value
         ],
         "ids_not_spent": heard.ids_not_spent,
+        "calls_left_running": [f"{key}" for key in times if key[1] == "hang" and not times[key[0], "hang-stopped"]],
         "rollouts_left_open": [one for one in started if times[one, "start"] > times[one, "end"]],
     }
     examples = [f"{name}: {one}" for name, found in breaches.items() for one in found[:3]]
