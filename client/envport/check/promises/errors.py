@@ -1,0 +1,272 @@
+"""One error body: whatever comes, it is refused by its exact status, in one form, and the server goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envport.check.definition import BrokenError, NotApplicableError, check
+from envport.check.expectations import good, refused
+from envport.check.raw_http import exchange, request_bytes
+
+if TYPE_CHECKING:
+    from envport.check.probe import Probe
+
+_DEEP = 2000
+_LONG = 70_000
+_SLOW_WITHIN_S = 45.0
+_VERBS = ("start_rollout", "run_tool", "compute_reward", "end_rollout", "list_tools")
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request for each",
+    remedy="The server must refuse a body that is no JSON by the one error body, and not fail.",
+)
+async def body_that_is_no_json_is_refused(probe: Probe) -> str:
+    """Sends nothing, broken JSON, half of a text, invalid UTF-8 and other values than an object."""
+    bodies = [b"", b"{", b'{"rollout_id": "a', b'{"rollout_id": "\xff\xfe"}', b"[]", b"null", b'"text"', b"\x00\x01"]
+    for verb in _VERBS:
+        for body in bodies:
+            refused(await probe.wire.send(verb, body), 422, "invalid_request")
+    return f"422 for {len(bodies)} bodies of {len(_VERBS)} verbs"
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request for each",
+    remedy="The server must refuse NaN, infinities and numbers beyond them: JSON has none, and they poison a batch.",
+)
+async def nan_is_refused(probe: Probe) -> str:
+    """Sends NaN, Infinity and 1e400 in the arguments of a call, in a deadline and in a ground truth."""
+    rollout = await probe.start()
+    told = f'"rollout_id": "{rollout.id}"'.encode()
+    for number in (b"NaN", b"Infinity", b"-Infinity", b"1e400"):
+        for verb, rest in (
+            ("run_tool", b'"call_id": "c", "tool_name": "t", "arguments": {"x": %b}'),
+            ("run_tool", b'"call_id": "c", "tool_name": "t", "arguments": {}, "timeout_s": %b'),
+            ("compute_reward", b'"completion": "An answer.", "ground_truth": %b'),
+        ):
+            refused(await probe.wire.send(verb, b"{%b, %b}" % (told, rest % number)), 422, "invalid_request")
+    return "422 for each"
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request, and the server goes on",
+    remedy="The server must bound how deep a body is nested.",
+)
+async def deep_nesting_is_refused(probe: Probe) -> str:
+    """Sends arrays and objects nested two thousand deep."""
+    rollout = await probe.start()
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        nested = opening * _DEEP + b"1" + closing * _DEEP
+        body = b'{"rollout_id": "%b", "call_id": "c", "tool_name": "t", "arguments": {"x": %b}}'
+        refused(await probe.wire.send("run_tool", body % (rollout.id.encode(), nested)), 422, "invalid_request")
+    good(await rollout.list_tools())
+    return f"422 for {_DEEP} levels"
+
+
+@check(
+    promise=10,
+    expected="413 body_too_large, whether the length was declared or not",
+    remedy="The server must read no further than limits.max_body_bytes.",
+)
+async def too_large_bodies_are_refused(probe: Probe) -> str:
+    """Declares a body over the limit without sending it, and sends one in chunks without declaring it."""
+    most = probe.limits["max_body_bytes"]
+    declared = request_bytes(probe.wire, "POST", "/v1/list_tools", b"{", {"Content-Length": str(most + 1)})
+    refused(await exchange(probe.wire, "POST /v1/list_tools (declared)", declared), 413, "body_too_large")
+    if most > 2**26:
+        return f"413 for a declared length over {most} bytes"
+    headers = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+    chunked = request_bytes(probe.wire, "POST", "/v1/list_tools", b"", headers)
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    content = chunked + chunk * (most // 0x10000 + 1) + b"0\r\n\r\n"
+    refused(await exchange(probe.wire, "POST /v1/list_tools (chunked)", content), 413, "body_too_large")
+    return f"413 over {most} bytes, declared and in chunks"
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request for each",
+    remedy="The server must refuse messages that miss a field, have one of another type, or name a task in two ways.",
+)
+async def misshapen_messages_are_refused(probe: Probe) -> str:
+    """Sends messages without their fields, with fields of other types, and contradictory ones."""
+    rollout_id = probe.new_id()
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        *((verb, {}) for verb in _VERBS if verb != "list_tools"),
+        ("start_rollout", {"rollout_id": rollout_id}),
+        ("start_rollout", {"rollout_id": rollout_id, "split": "train"}),
+        ("start_rollout", {"rollout_id": rollout_id, "split": "train", "index": -1}),
+        ("start_rollout", {"rollout_id": rollout_id, "split": "train", "index": 0, "task_id": "a"}),
+        ("start_rollout", {"rollout_id": rollout_id, "messages": [{"role": "nobody", "content": "a"}]}),
+        ("start_rollout", {"rollout_id": rollout_id, "messages": "text"}),
+        ("run_tool", {"rollout_id": rollout_id, "call_id": "c", "tool_name": "t", "arguments": []}),
+        ("run_tool", {"rollout_id": rollout_id, "call_id": "c", "tool_name": 1}),
+        ("run_tool", {"rollout_id": rollout_id, "call_id": "c", "tool_name": "t" * 10_000}),
+        ("compute_reward", {"rollout_id": rollout_id, "completion": 1}),
+    ]
+    for verb, body in wrong:
+        refused(await probe.wire.post(verb, body), 422, "invalid_request")
+    for query in ({}, {"split": "train", "limit": 0}, {"split": "train", "limit": 1001}, {"split": "a", "offset": -1}):
+        refused(await probe.wire.get("/v1/tasks", **query), 422, "invalid_request")
+    return f"422 for {len(wrong) + 4} messages"
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request for each",
+    remedy="The server must take ids of 1 to 128 of the characters A-Z a-z 0-9 . _ : - and no others.",
+)
+async def ids_of_another_form_are_refused(probe: Probe) -> str:
+    """Uses ids that are empty, too long, not text, or have other characters."""
+    wrong = ["", "a" * 129, "a" * 10_000, "a b", "a/b", "a\n", "é", "a\x00", "../a", 1, None, ["a"]]
+    for bad_id in wrong:
+        refused(await probe.wire.post("start_rollout", {**probe.task(), "rollout_id": bad_id}), 422, "invalid_request")
+        body = {"rollout_id": probe.new_id(), "call_id": bad_id, "tool_name": "t"}
+        refused(await probe.wire.post("run_tool", body), 422, "invalid_request")
+    longest = probe.new_id() + "." + "a" * 128
+    good(await probe.ask_start({**probe.start_body(), "rollout_id": longest[:128]}))
+    return f"422 for {len(wrong)} ids, and one of 128 characters works"
+
+
+@check(
+    promise=10,
+    expected="404 not_found for each",
+    remedy="The server must answer unknown paths by the one error body.",
+)
+async def unknown_paths_are_not_found(probe: Probe) -> str:
+    """Asks for paths that do not exist."""
+    paths = ["/no-such-path", "/v1/no_such_verb", "/v1", "/v1/manifest/more", "/%2e%2e/etc/passwd", "/docs"]
+    for path in paths:
+        refused(await probe.wire.get(path), 404, "not_found")
+    return f"404 for {len(paths)} paths"
+
+
+@check(
+    promise=10,
+    expected="405 method_not_allowed with Allow",
+    remedy="The server must say which methods a path has.",
+)
+async def wrong_methods_are_refused(probe: Probe) -> str:
+    """Asks for paths by methods that they do not have."""
+    pairs = [("POST", "/v1/manifest"), ("DELETE", "/v1/tasks"), ("GET", "/v1/run_tool"), ("PUT", "/v1/start_rollout")]
+    for method, path in pairs:
+        reply = await probe.wire.request(method, path)
+        refused(reply, 405, "method_not_allowed")
+        if not reply.headers.get("allow"):
+            raise BrokenError(f"{reply.told} without Allow")
+    return f"405 with Allow for {len(pairs)} requests"
+
+
+@check(
+    promise=10,
+    expected="415 unsupported_media_type for other types; a missing one is read as JSON",
+    remedy="The server must not read a body as JSON that is declared as something else.",
+)
+async def other_content_types_are_refused(probe: Probe) -> str:
+    """Sends good bodies declared as text, as a form and as XML, and one without a declaration."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
+        reply = await probe.wire.send("list_tools", b"{}", headers={"content-type": kind})
+        refused(reply, 415, "unsupported_media_type")
+    good(await probe.wire.send("list_tools", b"{}", headers={"content-type": "application/json; charset=utf-8"}))
+    silent = request_bytes(probe.wire, "POST", "/v1/list_tools", b"{}", {"Content-Type": None})
+    good(await exchange(probe.wire, "POST /v1/list_tools (no content type)", silent))
+    return "415 for three types, 200 without one"
+
+
+@check(
+    promise=10,
+    expected="400 bad_request for each",
+    remedy="The server must answer what is not HTTP by the one error body too.",
+)
+async def malformed_http_is_refused(probe: Probe) -> str:
+    """Sends bytes that are no HTTP request, a broken request line and a broken header."""
+    wrong = {
+        "bytes that are no HTTP": b"\x16\x03\x01\x02\x00 not http\r\n\r\n",
+        "a request line without a version": b"GET\r\n\r\n",
+        "a header without a colon": b"GET /livez HTTP/1.1\r\nHost: a\r\nno colon here\r\n\r\n",
+        "a length that is no number": b"POST /v1/list_tools HTTP/1.1\r\nHost: a\r\nContent-Length: many\r\n\r\n{}",
+    }
+    for what, content in wrong.items():
+        refused(await exchange(probe.wire, what, content), 400, "bad_request")
+    return f"400 for {', '.join(wrong)}"
+
+
+@check(
+    promise=10,
+    expected="431 headers_too_large for each",
+    remedy="The server must bound the size of the URL and of the headers (ServeConfig.max_header_bytes).",
+)
+async def large_headers_are_refused(probe: Probe) -> str:
+    """Sends a header and a URL of 70,000 characters."""
+    header = request_bytes(probe.wire, "GET", "/livez", headers={"X-Long": "a" * _LONG})
+    refused(await exchange(probe.wire, "GET /livez with a long header", header), 431, "headers_too_large")
+    url = request_bytes(probe.wire, "GET", f"/v1/tasks?split={'a' * _LONG}")
+    refused(await exchange(probe.wire, "GET with a long URL", url), 431, "headers_too_large")
+    return f"431 for {_LONG} characters"
+
+
+@check(
+    promise=10,
+    expected="408 request_timeout",
+    remedy="The server must not wait for ever for the rest of a request (ServeConfig.request_timeout_s).",
+    is_slow=True,
+)
+async def slow_requests_are_ended(probe: Probe) -> str:
+    """Sends half of a request and waits."""
+    half = request_bytes(probe.wire, "POST", "/v1/list_tools", b"{", {"Content-Length": "2"})
+    limit_s = max(_SLOW_WITHIN_S, probe.wire.timeout_s)
+    reply = await exchange(probe.wire, "half of a POST /v1/list_tools", half, timeout_s=limit_s)
+    refused(reply, 408, "request_timeout")
+    return f"408 after {reply.seconds:.1f} s"
+
+
+@check(
+    promise=10,
+    expected="a line with 422 for each wrong call, with the one error body, and 200 for the good one",
+    remedy="A wrong call of a batch must fail in its own line and leave the others alone.",
+)
+async def fault_in_a_batch_stays_in_its_line(probe: Probe) -> str:
+    """Sends a batch of good and wrong calls."""
+    probe.needs("batch")
+    rollout = await probe.start()
+    calls: list[dict[str, Any]] = [
+        {"id": "good", "verb": "list_tools", "body": {"rollout_id": rollout.id}},
+        {"id": "no-fields", "verb": "run_tool", "body": {}},
+        {"id": "bad-id", "verb": "run_tool", "body": {"rollout_id": "a b", "call_id": "c", "tool_name": "t"}},
+        {"id": "unknown-verb", "verb": "no_such_verb", "body": {}},
+        {"id": "batch-in-batch", "verb": "batch", "body": {"calls": []}},
+    ]
+    seen: dict[str, int] = {}
+    async for _, line in probe.wire.batch(calls):
+        seen[line["id"]] = line["status"]
+        if line["status"] != 200 and set(line["body"]["error"]) != {
+            "code",
+            "message",
+            "outcome",
+            "trainable",
+            "details",
+        }:
+            raise BrokenError(f"the line {line['id']!r} has the body {line['body']!r:.200}")
+    if seen.pop("good", None) != 200 or set(seen.values()) != {422} or len(seen) != len(calls) - 1:
+        raise BrokenError(f"statuses by call: {seen}")
+    return f"200 for the good call, 422 for {len(seen)} wrong ones"
+
+
+@check(
+    promise=10,
+    expected="422 invalid_request",
+    remedy="The server must bound how many calls a batch has (ServeConfig.max_batch), and refuse one without calls.",
+)
+async def batch_over_its_limit_is_refused(probe: Probe) -> str:
+    """Sends a batch of one call more than the limit, and one without calls."""
+    probe.needs("batch")
+    most = probe.limits.get("max_batch")
+    if not isinstance(most, int):
+        raise NotApplicableError("the manifest tells no limits.max_batch")
+    calls = [{"id": str(number), "verb": "list_tools", "body": {}} for number in range(most + 1)]
+    for body in ({"calls": calls}, {"calls": []}, {}):
+        refused(await probe.wire.post("batch", body), 422, "invalid_request")
+    return f"422 for {most + 1} calls, and for none"
