@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from envport.http import Http
 
+LINE_RETRY_AFTER_S = "1"
+"""`Retry-After` of a 503 in a line, which has no headers: the server's own for a call that came alone."""
+
 _FRAME_BYTES = 64
 """At most, of a call in a batch, beside its body."""
 
@@ -116,8 +119,7 @@ class _Batch:
         self._base_url = url
         self._url = f"{url}/v1/batch"
         self._request_id = new_id()
-        # A line has no headers. A 503 in it is meant like that of a single call, which comes with this Retry-After.
-        self._headers = {REQUEST_ID: self._request_id, "Retry-After": "1"}
+        self._headers = {REQUEST_ID: self._request_id, "Retry-After": LINE_RETRY_AFTER_S}
         self._line = Content(self._url)
         self._untold: dict[str, _Caller] = {}
         for number, caller in enumerate(callers):
@@ -147,25 +149,36 @@ class _Batch:
         *ended, begun = chunk.split(b"\n")
         for line in ended:
             self._line.add(line)
-            self._take(self._line.take())
+            if whole := self._line.take():
+                self._take(whole)
         self._line.add(begun)
 
     def _take(self, line: bytes) -> None:
+        answer = self._read_line(line)
+        if answer is None:
+            seen = line[:80].decode(errors="replace")
+            raise ProtocolError(self._url, f"answered the line {seen!r}, expected id, status and body")
+        caller = self._untold.pop(answer[0], None)
+        if caller is not None:
+            caller.tell(answer[1])
+
+    def _read_line(self, line: bytes) -> tuple[str, LineAnswer] | None:
         try:
             told = orjson.loads(line)
-            number, answer = told["id"], LineAnswer(told["status"], self._headers, told["body"])
-        except (orjson.JSONDecodeError, TypeError, KeyError) as error:
-            seen = line[:80].decode(errors="replace")
-            raise ProtocolError(self._url, f"answered the line {seen!r}, expected id, status and body") from error
-        caller = self._untold.pop(number, None)
-        if caller is not None:
-            caller.tell(answer)
+            number, status, body = told["id"], told["status"], told["body"]
+        except (orjson.JSONDecodeError, TypeError, KeyError):
+            return None
+        is_line = isinstance(number, str) and isinstance(status, int)
+        return (number, LineAnswer(status, self._headers, body)) if is_line else None
 
     def _end(self, answer: RawAnswer) -> None:
-        if answer.status == 200:
-            self._tell_all(self._unanswered("the answer ended before that of this call came"))
-        else:
+        if answer.status != 200:
             self._tell_all(answer if answer.status in _REFUSES_EACH else None)
+            return
+        rest = self._line.take()
+        if self._read_line(rest) is not None:
+            self._take(rest)
+        self._tell_all(self._unanswered("the answer ended before that of this call came"))
 
     def _tell_all(self, told: RawAnswer | Exception | None) -> None:
         for caller in self._untold.values():
@@ -181,7 +194,7 @@ class _Batch:
     def _expire(self) -> None:
         waited_s = self._loop.time() - self._sent_at
         for caller in [one for one in self._untold.values() if one.deadline_s <= waited_s]:
-            caller.tell(too_late(f"{self._base_url}/v1/{caller.verb}", caller.deadline_s))
+            caller.tell(too_late(f"{self._base_url}/v1/{caller.verb}", caller.deadline_s, self._request_id))
             self.leave(caller)
         if self._untold:
             self._timer = self._loop.call_at(self._next_deadline(), self._expire)

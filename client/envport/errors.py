@@ -26,7 +26,7 @@ class TransportError(EnvportError):
         self.url = url
         self.message = message
         self.request_id = request_id
-        """`X-Request-Id` of the last try, by which the server's log has it. None where nothing was sent."""
+        """`X-Request-Id` of the last try, by which the server's log may have it; None where it is not known."""
 
 
 class ProtocolError(EnvportError):

@@ -47,11 +47,11 @@ class OverHttpx:
                     take(chunk)
                 return RawAnswer(answer.status_code, answer.headers, content.take())
         except TimeoutError as error:
-            raise too_late(url, deadline_s) from error
+            raise too_late(url, deadline_s, request_id) from error
         except httpx.DecodingError as error:
             raise ProtocolError(url, f"its answer cannot be decompressed: {error}") from error
         except httpx.TransportError as error:
-            raise why_unreachable(error, url, _stage(error)) from error
+            raise why_unreachable(error, url, _stage(error), request_id) from error
 
     async def close(self) -> None:
         """Does nothing: who brought the client closes it."""

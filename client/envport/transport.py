@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from envport.answers import AnswerT, LineAnswer, decode
-from envport.errors import TransportError
 from envport.requests import encode, new_id
 from envport.retry import Retries, Retryable
 
@@ -89,11 +88,6 @@ class Transport:
                 return decode(await self._exchange(call), call.url, answer_type)
             except Retryable as caught:
                 failure = caught
-            except TransportError as error:
-                error.request_id = error.request_id or call.request_id
-                raise
-            if isinstance(failure.error, TransportError):
-                failure.error.request_id = failure.error.request_id or call.request_id
             retries = retries or Retries()
             await retries.pause(failure, self._budget_s(failure, budget_s))
 

@@ -25,11 +25,17 @@ class Script:
         self.requests: list[httpx.Request] = []
         self.hangs = False
         """While true, no request is answered."""
+        self.batches: asyncio.Queue[HeldBatch] = asyncio.Queue()
+        """Those that came to `/v1/batch`, where nothing else was said of it: the test answers them."""
         self.say("/v1/manifest", MANIFEST)
 
     def say(self, path: str, *answers: Any) -> None:
         """What `path` answers: a dict is a 200 with that JSON."""
         self.answers[path] = [httpx.Response(200, json=a) if isinstance(a, dict) else a for a in answers]
+
+    def can(self, *capabilities: str, **limits: Any) -> None:
+        """What the manifest tells."""
+        self.say("/v1/manifest", MANIFEST | {"capabilities": [*capabilities], "limits": MANIFEST["limits"] | limits})
 
     def bodies(self, path: str) -> list[Any]:
         """The JSON bodies that came to `path`."""
@@ -44,11 +50,47 @@ class Script:
         self.requests.append(request)
         if self.hangs:
             await asyncio.Event().wait()
+        if request.url.path == "/v1/batch" and "/v1/batch" not in self.answers:
+            held = HeldBatch(request)
+            self.batches.put_nowait(held)
+            return httpx.Response(200, headers={"content-type": "application/x-ndjson"}, stream=held)
         turns = self.answers[request.url.path]
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
         if isinstance(answer, Exception):
             raise answer
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+class HeldBatch(httpx.AsyncByteStream):
+    """A batch under way, whose answer the test gives bit by bit."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self.request_id = request.headers["x-request-id"]
+        self.calls: list[dict[str, Any]] = orjson.loads(request.content)["calls"]
+        self.was_left = asyncio.Event()
+        """Set when the client reads no further."""
+        self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+
+    def line(self, number: int, body: dict[str, Any], status: int = 200) -> bytes:
+        """The line that answers the call of this place."""
+        return orjson.dumps({"id": self.calls[number]["id"], "status": status, "body": body}) + b"\n"
+
+    def answer(self, number: int, body: dict[str, Any], status: int = 200) -> None:
+        """Answers the call of this place."""
+        self.send(self.line(number, body, status))
+
+    def send(self, chunk: bytes | Exception | None) -> None:
+        """Sends these bytes; None ends the answer, an exception breaks it."""
+        self._chunks.put_nowait(chunk)
+
+    async def __aiter__(self) -> Any:
+        try:
+            while (chunk := await self._chunks.get()) is not None:
+                if isinstance(chunk, Exception):
+                    raise chunk
+                yield chunk
+        finally:
+            self.was_left.set()
 
 
 @pytest.fixture
