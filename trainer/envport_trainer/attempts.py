@@ -22,6 +22,7 @@ from envport_protocol.errors import (
     InvalidRequestError,
     OverloadedError,
     RolloutEndedError,
+    RolloutLostError,
     UnknownRolloutError,
     WireError,
 )
@@ -49,7 +50,7 @@ _RETRY_EVERY_S = 2.0
 _END_WITHIN_S = 10.0
 
 _AWAY: Final = (TransportError, NotReadyError, OverloadedError)
-_LOST: Final = (*_AWAY, UnknownRolloutError, RolloutEndedError)
+_LOST: Final = (*_AWAY, UnknownRolloutError, RolloutEndedError, RolloutLostError)
 _FAILED: Final = (WireError, ProtocolError, RolloutFailedError)
 
 
