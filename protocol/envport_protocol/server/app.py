@@ -54,7 +54,7 @@ def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Obs
     """
     config = config or ServeConfig()
     metrics, events = Metrics(), EventLog()
-    observers = [metrics, events] if observer is None else [metrics, events, observer]
+    observers: list[Observer] = [metrics, events] if observer is None else [metrics, events, observer]
     app = EnvApp(Host(env, config, Observers(*observers), serves=("batch", "mcp")))
     add_metrics(app, app.desk.host, metrics)
     add_event_log(app, events)
