@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
+CLOSE: Header = (b"connection", b"close")
+
+WHOLE = "envport.whole_answer"
+"""The ASGI extension that is called like `send_answer` and sends an answer in one write."""
 
 _MORE_HEADERS: dict[type[WireError], tuple[Header, ...]] = {
     UnauthorizedError: ((b"www-authenticate", b"Bearer"),),
-    RequestTimeoutError: ((b"connection", b"close"),),
+    RequestTimeoutError: (CLOSE,),
 }
 _COME_AGAIN: tuple[Header, ...] = ((b"retry-after", b"1"),)
 """Seconds: goes with every 503."""

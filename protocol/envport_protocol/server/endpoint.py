@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from envport_protocol.errors import InfraError, WireError
-from envport_protocol.server.answers import Answer, Header, error_answer, send_answer
+from envport_protocol.server.answers import WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.disconnects import ClientGoneError
 from envport_protocol.server.reading import parse_fields, parse_json, read_body
 from envport_protocol.server.request_ids import take_ids
@@ -35,11 +35,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("envport.protocol")
 
+_NOTHING: dict[str, Any] = {}
 _PASSED_ON = (b"authorization", b"x-request-id", b"traceparent")
 
 
 class Router(Protocol):
     """Knows which of several workers holds a rollout."""
+
+    def check(self, message: BaseModel) -> None:
+        """Passes where one worker holds all rollouts of a message.
+
+        Raises:
+            InvalidRequestError: it does not.
+        """
+        ...
 
     async def forward(self, rollout_id: str, path: str, body: bytes, headers: list[Header]) -> Answer | None:
         """The answer of the worker that holds the rollout; None: this one does.
@@ -102,6 +111,7 @@ class Desk:
         if caller.rollout_id is not None:
             caller.check_rollout(path, verb.rollout_of(message))
         if self.router is not None:
+            self.router.check(message)
             rollout_id = verb.rollout_of(message)
             if rollout_id is not None:
                 passed_on = [(name, asked.headers[name]) for name in _PASSED_ON if name in asked.headers]
@@ -150,8 +160,10 @@ class Endpoint:
             answer = error_answer(server_failure(self.path, error))
         if self._name is not None:
             self._desk.host.observer.answered(self._name, answer.status, perf_counter() - begun)
-        if answer.body:
-            await send_answer(send, answer, request_id)
+        if not answer.body:
+            return
+        whole = scope.get("extensions", _NOTHING).get(WHOLE)
+        await (whole or send_answer)(send, answer, request_id)
 
     async def respond(self, caller: Caller, asked: Asked) -> Answer:
         """The answer; one without a body was sent already.

@@ -12,15 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from envport_protocol.errors import BadRequestError, HeadersTooLargeError, RequestTimeoutError, WireError
-from envport_protocol.server.answers import JSON, error_answer
+from envport_protocol.server.answers import CLOSE, JSON, WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.reading import too_large
 from envport_protocol.server.request_ids import id_of
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
+
+    from starlette.types import Send
 
     from envport_protocol.config import ServeConfig
 
@@ -86,11 +89,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._first_chunk = self._chunk
         self._came = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; those that follow a body are left out."""
-        if not self._in_body:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Hands the request to the app."""
         if self._first_chunk + self._came > self.max_header_bytes:
@@ -104,6 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._drop_deadline()
         super().on_headers_complete()
+        self.headers = _NoMore()
+        self.scope["extensions"] = _EXTENSIONS
 
     def on_message_complete(self) -> None:
         """The request is all here."""
@@ -169,16 +169,49 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refusal_bytes(self, error: WireError) -> bytes:
         answer = error_answer(error)
-        request_id = id_of(dict(self.headers or ()))
-        headers = [
-            *self.server_state.default_headers,
-            JSON,
-            (b"content-length", b"%d" % len(answer.body)),
-            (b"x-request-id", request_id),
-            (b"connection", b"close"),
-        ]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body)
+        request_id = id_of(dict(self.scope["headers"] if self.scope else ()))
+        headers = [*self.server_state.default_headers, JSON, (b"x-request-id", request_id), CLOSE]
+        return _written(answer, headers, answer.body)
+
+
+class _NoMore(list[tuple[bytes, bytes]]):
+    """Headers that come after the body are left out."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        pass
+
+
+async def _send_whole(send: Send, answer: Answer, request_id: bytes) -> None:
+    """Sends an answer as `send_answer` does, in one write: the two messages of ASGI make two, and so two packets."""
+    cycle: Any = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle:  # `send` was wrapped on its way
+        await send_answer(send, answer, request_id)
+        return
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    headers = [*cycle.default_headers, JSON, *answer.headers, (b"x-request-id", request_id)]
+    if CLOSE in answer.headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        headers.append(CLOSE)
+    body = b"" if cycle.scope["method"] == "HEAD" else answer.body
+    cycle.transport.write(_written(answer, headers, body))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
+_EXTENSIONS: dict[str, Any] = {WHOLE: _send_whole}
+
+
+def _written(answer: Answer, headers: Iterable[Header], body: bytes) -> bytes:
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[answer.status], lines, len(answer.body), body)
 
 
 def guarded_by(config: ServeConfig) -> type[GuardedProtocol]:

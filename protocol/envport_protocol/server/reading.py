@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import orjson
@@ -24,7 +23,9 @@ _MAX_PROBLEMS = 5
 _MAX_TOLD = 200
 """Characters of what a client sent that an error repeats."""
 _MAX_DEPTH = 100
-_has_long_number = re.compile(rb"\d{19}").search
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+"""What digits in a row become by _DIGITS; a shorter integer fits into 64 bits."""
 _JSON_TYPES = (b"application/json", b"application/json; charset=utf-8")
 
 
@@ -96,7 +97,7 @@ def parse_json(body: bytes, expected: str) -> Any:
         raise InvalidRequestError(f"the body is not JSON: {error}; expected a {expected} as JSON in UTF-8") from error
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth_is_over(value, _MAX_DEPTH):
         raise InvalidRequestError(f"the body is nested deeper than {_MAX_DEPTH} levels; nest it less deep")
-    if _has_long_number(body):
+    if _LONG_NUMBER in body.translate(_DIGITS):
         _refuse_huge_integers(body)
     return value
 
