@@ -57,6 +57,7 @@ def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Obs
     observers: list[Observer] = [metrics, events] if observer is None else [metrics, events, observer]
     app = EnvApp(Host(env, config, Observers(*observers), serves=("batch", "mcp")))
     add_metrics(app, app.desk.host, metrics)
+    app.state.metrics = metrics
     add_event_log(app, events)
     return app
 
@@ -67,7 +68,7 @@ class EnvApp(FastAPI):
     def __init__(self, host: Host) -> None:
         config = host.config
         self.desk = Desk(host, Readiness(host), Gate(config.tokens, host.key), Disconnects())
-        self._endpoints: dict[str, Endpoint] = {one.path: one for one in _endpoints(self.desk)}
+        self.endpoints: dict[str, Endpoint] = {one.path: one for one in _endpoints(self.desk)}
         super().__init__(
             title=host.name,
             version=config.version,
@@ -76,7 +77,7 @@ class EnvApp(FastAPI):
             openapi_url=None,
             redirect_slashes=False,
             lifespan=_lifespan(self.desk),
-            routes=[Route(one.path, one, methods=one.methods) for one in self._endpoints.values()],
+            routes=[Route(one.path, one, methods=one.methods) for one in self.endpoints.values()],
             exception_handlers={404: _no_such_path, 405: _no_such_method},
         )
         self.state.host = host
@@ -86,7 +87,7 @@ class EnvApp(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] == "http":
-            endpoint = self._endpoints.get(scope["path"])
+            endpoint = self.endpoints.get(scope["path"])
             if endpoint is not None and scope["method"] in endpoint.methods:
                 await endpoint(scope, receive, send)
             else:
