@@ -7,9 +7,8 @@ has, verbs those of the protocol, all else is "other".
 from __future__ import annotations
 
 from bisect import bisect_left
-from contextlib import asynccontextmanager
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -20,10 +19,11 @@ from prometheus_client.utils import floatToGoString
 from starlette.responses import Response
 
 from envport_protocol.messages import PROTOCOL_VERSION, Outcome, Verb
+from envport_protocol.server.lifespan import run_during
 from envport_protocol.server.loop_watch import LoopWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
     from starlette.applications import Starlette
@@ -229,19 +229,13 @@ def add_metrics(app: Starlette, host: Host, metrics: Metrics) -> None:
     `metrics` must be the host's observer, or one of its observers.
     """
     metrics.attach(host)
-    inner = app.router.lifespan_context
 
     async def respond(request: Request) -> Response:
         body, content_type = metrics.render(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
-    @asynccontextmanager
-    async def lifespan(running: Any) -> AsyncGenerator[Any]:
-        async with metrics.loop_watch.watching(), inner(running) as state:
-            yield state
-
     app.add_route("/metrics", respond, methods=["GET"], include_in_schema=False)
-    app.router.lifespan_context = lifespan
+    run_during(app, metrics.loop_watch.watching)
 
 
 def merge(expositions: Mapping[str, bytes], accept: str = "") -> tuple[bytes, str]:
