@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import envport
+import httpx
 import pytest
+from envport_protocol.errors import RolloutLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENV = """
 from envport_protocol import BaseEnv, tool
@@ -51,8 +60,8 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "envport", "serve", *args]
 
 
-def failed(*args: str) -> str:
-    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=60)
+def failed(*args: str, **variables: str) -> str:
+    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=60, env=os.environ | variables)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
@@ -75,7 +84,9 @@ def test_a_folder_is_served_with_its_options_until_ctrl_c(folder):
         finally:
             server.send_signal(signal.SIGINT)
             assert server.wait(30) == 130
-        assert server.stderr.read() == "interrupted\n"
+        *records, last = server.stderr.read().splitlines()
+        assert last == "interrupted"
+        assert [json.loads(record)["message"].split()[0] for record in records][:2] == ["starting", "ready"]
 
 
 def test_a_port_in_use_is_one_clear_line(folder):
@@ -124,3 +135,188 @@ def test_a_command_that_is_terminated_cleans_up_like_after_ctrl_c(folder):
             server.terminate()
             rest, told = server.communicate(timeout=30)
     assert (server.returncode, rest, told) == (130, "cleaned up\n", "interrupted\n")
+
+
+COUNT_ENV = """
+import os
+from envport_protocol import BaseEnv, tool
+
+class GreetEnv(BaseEnv):
+    def __init__(self, deterministic=True):
+        self.deterministic = deterministic
+        self.counts = {}
+
+    def start_rollout(self, rollout_id):
+        self.counts[rollout_id] = 0
+
+    @tool
+    async def count(self, rollout_id: str) -> str:
+        "Counts."
+        self.counts[rollout_id] += 1
+        return str(self.counts[rollout_id])
+
+    @tool
+    async def variables(self) -> str:
+        "What a program would inherit."
+        return " ".join(os.environ)
+"""
+
+
+@contextmanager
+def served(*args: str, kill: bool = False, **variables: str) -> Iterator[str]:
+    """The URL of `envport serve` with these arguments and variables."""
+    with subprocess.Popen(
+        command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
+    ) as server:
+        assert server.stdout is not None
+        ready = server.stdout.readline()
+        try:
+            yield ready.strip().rpartition(" ")[2]
+        finally:
+            server.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            server.communicate(timeout=30)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": "Count."}]
+
+
+def test_the_same_command_after_a_crash_finds_its_rollouts(folder, tmp_path):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    port = free_port()
+    home = {"ENVPORT_HOME": str(tmp_path / "home")}
+    with served(str(folder), "--port", port, kill=True, **home) as url, envport.connect_sync(url) as env:
+        rollout = env.start_rollout(messages=MESSAGES)
+        assert rollout.run_tool("count").text == "1"
+        with served(str(folder), "--port", "0", **home) as other:  # takes no journal from it, and makes none
+            assert other != url
+    assert [path.name for path in (tmp_path / "home/journals").iterdir()] == [f"greet-127.0.0.1-{port}"]
+    with served(str(folder), "--port", port, **home):
+        call = {"rollout_id": rollout.rollout_id, "call_id": "next", "tool_name": "count", "arguments": {}}
+        answer = httpx.post(f"{url}/v1/run_tool", json=call, timeout=20)
+        assert answer.json()["content"] == [{"type": "text", "text": "2"}]
+
+
+@pytest.mark.parametrize("how", ["not deterministic", "no journal"])
+def test_a_rollout_that_did_not_outlive_its_server_is_lost_to_its_client(folder, tmp_path, how):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    args = [str(folder), "--port", free_port()]
+    args += ["--no-journal"] if how == "no journal" else ["--option", "deterministic=false"]
+    args += [] if how == "no journal" else ["--journal", str(tmp_path / "journal")]
+    with ExitStack() as first:
+        url = first.enter_context(served(*args, kill=True, ENVPORT_HOME=str(tmp_path / "home")))
+        with envport.connect_sync(url) as env:
+            rollout = env.start_rollout(messages=MESSAGES)
+            assert rollout.run_tool("count").text == "1"
+            first.close()
+            with served(*args):
+                lost = envport.UnknownRolloutError if how == "no journal" else RolloutLostError
+                with pytest.raises(lost) as caught:
+                    rollout.run_tool("count")
+                assert (caught.value.outcome, caught.value.to_body().error.trainable) == ("lost", False)
+    assert not (tmp_path / "home").exists()
+    assert (tmp_path / "journal").exists() == (how != "no journal")
+
+
+TRAINER, AGENT, ADMIN = "t" * 32, "a" * 32, "m" * 32
+
+
+def status(url: str, verb: str, token: str | None = None, **body: Any) -> int:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    if not body:
+        return httpx.get(f"{url}/v1/{verb}", headers=headers, timeout=20).status_code
+    return httpx.post(f"{url}/v1/{verb}", json=body, headers=headers, timeout=20).status_code
+
+
+def test_tokens_come_by_variables_and_no_tool_inherits_them(folder):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    variables = {"ENVPORT_TRAINER_TOKEN": TRAINER, "ENVPORT_AGENT_TOKEN": AGENT, "ENVPORT_ADMIN_TOKEN": ADMIN}
+    with served(str(folder), "--port", "0", "--host", "0.0.0.0", **variables) as url:
+        url = url.replace("0.0.0.0", "127.0.0.1")
+        start = {"rollout_id": "r1", "messages": MESSAGES}
+        assert [status(url, "start_rollout", token, **start) for token in (None, AGENT, TRAINER)] == [401, 403, 200]
+        assert [status(url, "rollouts", token) for token in (TRAINER, ADMIN)] == [403, 200]
+        call = {"rollout_id": "r1", "call_id": "c1", "tool_name": "variables", "arguments": {}}
+        seen = httpx.post(f"{url}/v1/run_tool", json=call, headers={"Authorization": f"Bearer {AGENT}"}, timeout=20)
+        names = seen.json()["content"][0]["text"].split()
+    assert "PATH" in names
+    assert [name for name in names if name.endswith("_TOKEN")] == []
+
+
+def test_other_machines_are_not_served_without_tokens_unless_that_is_said(folder):
+    told = failed(str(folder), "--port", "0", "--host", "0.0.0.0")
+    assert told.startswith("error: other machines can reach 0.0.0.0, and no token is set: ")
+    assert "ENVPORT_TRAINER_TOKEN" in told
+    assert "--no-auth" in told
+    with served(str(folder), "--port", "0", "--host", "0.0.0.0", "--no-auth") as url:
+        assert status(url.replace("0.0.0.0", "127.0.0.1"), "start_rollout", rollout_id="r1", messages=MESSAGES) == 200
+
+
+def wrong_usage(*args: str, **variables: str) -> str:
+    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=60, env=os.environ | variables)
+    assert (done.returncode, done.stdout) == (2, "")
+    return " ".join(done.stderr.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "told"),
+    [
+        ([], {"ENVPORT_AGENT_TOKEN": "hunter2"}, "ENVPORT_AGENT_TOKEN has 7 characters, expected 16 to 512"),
+        ([], {"ENVPORT_ADMIN_TOKEN": "hunter2 " * 4}, "characters that no Authorization header can carry"),
+        (
+            [],
+            {"ENVPORT_AGENT_TOKEN": "hunter2" * 4, "ENVPORT_TRAINER_TOKEN": "hunter2" * 4},
+            "ENVPORT_TRAINER_TOKEN and ENVPORT_AGENT_TOKEN must differ",
+        ),
+        (["--no-auth"], {"ENVPORT_AGENT_TOKEN": "hunter2" * 4}, "unset them, or leave out --no-auth"),
+        (["--no-journal", "--journal", "j"], {}, "expected --journal or --no-journal, not both"),
+        (["--workers", "0"], {}, "greater than or equal to 1"),
+        (["--call-timeout", "0"], {}, "greater than or equal to 0.1"),
+    ],
+)
+def test_wrong_settings_are_told_without_showing_a_token(folder, args, variables, told):
+    seen = wrong_usage(str(folder), "--port", "0", *args, **variables)
+    assert told in seen
+    assert "hunter2" not in seen
+
+
+def test_a_journal_that_cannot_be_written_is_one_clear_line(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    told = failed(str(folder), "--port", "0", "--journal", str(tmp_path / "file"))
+    assert told.startswith(f"error: the journal {tmp_path / 'file'} cannot be used: ")
+    assert told.endswith("choose another, or serve without a journal\n")
+
+
+def test_the_limits_are_told_in_the_manifest(folder):
+    args = ["--max-rollouts", "7", "--call-timeout", "2.5", "--idle-timeout", "90"]
+    with served(str(folder), "--port", "0", *args) as url:
+        limits = httpx.get(f"{url}/v1/manifest", timeout=20).json()["limits"]
+    assert (limits["max_rollouts"], limits["call_timeout_s"], limits["idle_timeout_s"]) == (7, 2.5, 90.0)
+
+
+@pytest.mark.parametrize(("log_format", "first"), [("text", "[0-9][0-9]:[0-9][0-9]:"), ("json", r'\{"ts": ')])
+def test_the_log_is_text_or_json(folder, log_format, first):
+    with subprocess.Popen(
+        command(str(folder), "--port", "0", "--log-format", log_format),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        server.terminate()
+        _, told = server.communicate(timeout=30)
+    assert told
+    assert all(re.match(first, line) for line in told.splitlines())
+
+
+def test_several_workers_serve_at_one_address(folder):
+    with served(str(folder), "--port", "0", "--workers", "2") as url, envport.connect_sync(url) as env:
+        for _ in range(8):
+            with env.start_rollout(messages=MESSAGES) as rollout:
+                assert rollout.run_tool("greet").text == "hello"

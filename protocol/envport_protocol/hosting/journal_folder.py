@@ -65,7 +65,7 @@ def journal_boundary(folder: Path) -> Generator[None]:
     except OSError as error:
         raise ServeError(
             f"the journal {folder} cannot be used: {error}; expected a folder that belongs to this user and can be "
-            "written"
+            "written: choose another, or serve without a journal"
         ) from error
 
 
