@@ -26,7 +26,7 @@ from envport_protocol.server.metrics import Metrics, add_metrics
 from envport_protocol.server.openapi import openapi_document
 from envport_protocol.server.page import add_page
 from envport_protocol.server.readiness import Readiness
-from envport_protocol.server.reading import parse_fields
+from envport_protocol.server.reading import parse_query
 from envport_protocol.server.request_ids import take_ids
 from envport_protocol.server.scopes import Gate, needed_for
 
@@ -141,13 +141,13 @@ def verbs_of(host: Host) -> list[Verb]:
 
 
 def _endpoints(desk: Desk) -> list[Endpoint]:
-    document = openapi_document(desk.host.name, desk.host.config.version)
+    document = openapi_document(desk.host.name, desk.host.config.version, desk.host.config)
 
     async def manifest(_: Mapping[str, str]) -> bytes:
         return await (await desk.opened()).manifest()
 
     async def tasks(query: Mapping[str, str]) -> bytes:
-        message = parse_fields(query, m.TasksRequest, is_text=True)
+        message = parse_query(query, m.TasksRequest)
         return await (await desk.opened()).tasks(message)
 
     async def rollouts(_: Mapping[str, str]) -> bytes:

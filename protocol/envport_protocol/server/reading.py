@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import orjson
@@ -26,6 +27,7 @@ _MAX_DEPTH = 100
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
 """What digits in a row become by _DIGITS; a shorter integer fits into 64 bits."""
+_is_integer = re.compile(r"-?[0-9]{1,18}").fullmatch
 _JSON_TYPES = (b"application/json", b"application/json; charset=utf-8")
 
 
@@ -102,14 +104,25 @@ def parse_json(body: bytes, expected: str) -> Any:
     return value
 
 
-def parse_fields(fields: object, model: type[M], *, is_text: bool = False) -> M:
-    """The message of these fields, each of the type that it should have; with `is_text` each is read from its text.
+def parse_query(query: Mapping[str, str], model: type[M]) -> M:
+    """The message in a query, whose numbers are text.
+
+    Raises:
+        InvalidRequestError: unknown, missing or wrong fields.
+    """
+    integers = {name for name, field in model.model_fields.items() if field.annotation is int}
+    fields = {name: int(text) if name in integers and _is_integer(text) else text for name, text in query.items()}
+    return parse_fields(fields, model)
+
+
+def parse_fields(fields: object, model: type[M]) -> M:
+    """The message of these fields, each of just the type that it should have.
 
     Raises:
         InvalidRequestError: unknown, missing or wrong fields. Their values are not repeated: one may be a ground truth.
     """
     try:
-        message: M = model.__pydantic_validator__.validate_python(fields, strict=not is_text)
+        message: M = model.__pydantic_validator__.validate_python(fields, strict=True)
     except ValidationError as error:
         raise _misfit(error, model) from error
     return message
