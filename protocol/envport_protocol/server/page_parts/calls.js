@@ -45,7 +45,8 @@ function toolForm(manifest, rollout, tool, show, isOpen) {
   const choice = el("p", { class: "field" }, asJson, el("label", { class: "check", for: asJson.id, text: "Write the arguments as JSON" }));
   const inner = el("form", { onsubmit: submit, novalidate: true }, form.node, raw.node, choice, run);
   const about = tool.description ? el("p", { class: "hint", text: tool.description }) : null;
-  return el("details", { open: isOpen }, el("summary", {}, el("code", { text: tool.name })), about, inner);
+  const group = `tools-of-${rollout.number}`; // one open at a time
+  return el("details", { open: isOpen, name: group }, el("summary", {}, el("code", { text: tool.name })), about, inner);
 }
 
 /** Calls the tool and shows what came of it. Trying again sends the same id, so the tool runs once. */
@@ -96,7 +97,8 @@ function callItem(name, given, marks, place) {
   return el(
     "li",
     {},
-    el("div", { class: "line" }, el("code", {}, el("b", { text: name })), el("code", { text: JSON.stringify(given) }), el("span", { class: "spacer" }), marks),
+    el("div", { class: "line" }, el("code", {}, el("b", { text: name })), el("span", { class: "spacer" }), marks),
+    el("code", { class: "given", text: JSON.stringify(given) }),
     place,
   );
 }

@@ -30,6 +30,8 @@ function show(rollout) {
     one.panel.hidden = one !== rollout;
     one.tab.setAttribute("aria-pressed", String(one === rollout));
   }
+  const messages = rollout.panel.querySelector(".conversation");
+  messages.scrollTop = messages.scrollHeight; // the task comes last, after what many of them have in common
   rollout.panel.querySelector("h2").focus();
 }
 
@@ -52,18 +54,19 @@ function conversationCard(manifest, rollout) {
     { class: "card", "aria-label": `Rollout ${rollout.number}` },
     el("div", { class: "head" }, el("div", {}, title, about), el("div", { class: "row" }, fork, end)),
     told,
-    rollout.messages.map(said),
+    conversation(rollout),
     rollout.token && manifest.capabilities.includes("mcp") ? modelAccess(rollout) : null,
   );
 }
 
+function conversation(rollout) {
+  const label = `Messages of rollout ${rollout.number}`;
+  return el("div", { class: "conversation", tabindex: 0, role: "group", "aria-label": label }, rollout.messages.map(said));
+}
+
 function said(message) {
-  return el(
-    "div",
-    { class: `said ${message.role}` },
-    el("p", { class: "who", text: { system: "System", user: "User", assistant: "Assistant", tool: "Tool" }[message.role] }),
-    el("pre", { tabindex: 0, role: "group", "aria-label": `Message of the ${message.role}`, text: message.content }),
-  );
+  const who = { system: "System", user: "User", assistant: "Assistant", tool: "Tool" }[message.role];
+  return el("div", { class: `said ${message.role}` }, el("p", { class: "who", text: who }), el("pre", { text: message.content }));
 }
 
 function modelAccess(rollout) {
