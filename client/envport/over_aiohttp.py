@@ -66,14 +66,15 @@ class OverAiohttp:
                     raise
                 return RawAnswer(answer.status, answer.headers, content)
         except aiohttp.ClientResponseError as error:
-            # Without its cause: that one holds the request's headers, and the token in them.
-            raise why_unreachable(error, url, Stage.EXCHANGE, request_id) from None
+            dropped = why_unreachable(error, url, Stage.EXCHANGE, request_id)
         except aiohttp.ClientError as error:
             if isinstance(error.__cause__, ContentEncodingError):
                 raise ProtocolError(url, f"its answer cannot be decompressed: {error.__cause__.message}") from error
             raise why_unreachable(error, url, _stage(error), request_id) from error
         except TimeoutError as error:
             raise too_late(url, deadline_s, request_id) from error
+        # Raised here, so that it is not linked to its cause: that one holds the request's headers, and the token there.
+        raise dropped
 
     async def close(self) -> None:
         """Closes the connections. Again does nothing."""

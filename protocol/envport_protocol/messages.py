@@ -180,7 +180,7 @@ class StartRolloutAnswer(_Answer):
     messages: list[Message]
     tools: list[ToolSpec]
     idle_timeout_s: float
-    token: str = ""
+    token: Annotated[str, Field(repr=False)] = ""
     """Bearer token of this rollout: it can list and run its tools, and nothing else."""
     outcome: Outcome = Outcome.OK
     trainable: bool = True
