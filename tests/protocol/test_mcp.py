@@ -22,6 +22,7 @@ from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ForbiddenError
 from envport_protocol.server.mcp import check_origin
 from envport_protocol.server.mcp_tools import RolloutTools
+from envport_protocol.server.routing import owner
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     ServeEnv = Callable[..., str]
 
+ROOT = Path(__file__).parents[2]
 MODES = pytest.mark.parametrize("mode", ["legacy", "auto"])
 TRAINER, AGENT, ADMIN = "trainer-token-of-the-test", "agent-token-of-the-test", "admin-token-of-the-test"
 CONFIG = ServeConfig(
@@ -438,6 +440,21 @@ def test_a_page_that_rebound_its_name_is_refused_over_http(serve_env: ServeEnv):
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
 
 
+async def test_several_workers_serve_each_rollout_where_it_is():
+    command = [sys.executable, "-m", "envport", "serve", str(ROOT / "envs/extraction"), "--workers", "2", "--port", "0"]
+    names = ["one", "two", "three", "four"]
+    assert {owner(name, 2) for name in names} == {0, 1}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().split()[-1]
+            for name in names:
+                async with model(url, start(url, name)) as client:
+                    assert text(await client.call_tool("lookup_province", {"name": "Kandahar"})) == "kandahar"
+        finally:
+            server.terminate()
+
+
 async def test_two_thousand_connections_leave_nothing_behind(serve_env: ServeEnv):
     url = serve_env(Shelf())
     headers = {"Authorization": f"Bearer {start(url)}"}
@@ -472,7 +489,7 @@ def test_the_manifest_says_that_there_is_mcp(serve_env: ServeEnv):
 
 
 async def test_the_page_on_mcp_shows_what_works(serve_env: ServeEnv, capsys: pytest.CaptureFixture[str]):
-    page = (Path(__file__).parents[2] / "docs/mcp.md").read_text("utf-8")
+    page = (ROOT / "docs/mcp.md").read_text("utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     shown: dict[str, Any] = {"__name__": "shown"}
     exec(compile(code, "docs/mcp.md", "exec"), shown)
@@ -484,6 +501,6 @@ async def test_the_page_on_mcp_shows_what_works(serve_env: ServeEnv, capsys: pyt
 def test_the_codes_on_the_page_are_those_of_the_code():
     from envport_protocol.server.mcp_tools import _CODES
 
-    page = (Path(__file__).parents[2] / "docs/mcp.md").read_text("utf-8")
+    page = (ROOT / "docs/mcp.md").read_text("utf-8")
     told = {name: int(code) for name, code in re.findall(r"^\| `(\w+)` \| (-\d+) \|$", page, re.MULTILINE)}
     assert told == {outcome.value: code for outcome, code in _CODES.items()}

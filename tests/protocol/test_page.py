@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -93,6 +95,23 @@ class Typed(BaseEnv):
             item: What to order.
         """
         return {name: value for name, value in locals().items() if name != "self"}
+
+
+class Slow(BaseEnv):
+    """Starts when it may, and has a tool that never answers."""
+
+    def __init__(self) -> None:
+        self.may_start, self.waits = threading.Event(), threading.Event()
+
+    def system_prompt(self) -> str:
+        self.may_start.wait(30)
+        return ""
+
+    @tool
+    async def wait(self) -> str:
+        self.waits.set()
+        await asyncio.sleep(60)
+        return ""
 
 
 class Hostile(BaseEnv):
@@ -364,6 +383,9 @@ def test_a_failure_of_the_environment_is_blamed_on_it(visit: Visit):
     guest.press("Run add")
     expect(guest.calls().last.locator(".badge")).to_have_text("tool_error")
     expect(guest.calls().last.locator("pre")).to_have_text("That is too much; add at most 100.")
+    guest.fill("amount whole number", "100")
+    guest.press("Run add")
+    expect(guest.calls().last).to_contain_text("The environment says that the rollout is over")
 
 
 def test_a_lost_answer_is_asked_for_again_and_the_tool_runs_once(visit: Visit):
@@ -383,6 +405,29 @@ def test_a_lost_answer_is_asked_for_again_and_the_tool_runs_once(visit: Visit):
     guest.press("Try again")
     expect(guest.calls().locator("pre")).to_have_text("The total is 7.")
     assert env.calls == 1
+
+
+def test_a_call_that_hangs_can_be_cancelled(visit: Visit):
+    env = Slow()
+    guest = visit(env)
+    env.may_start.set()
+    guest.page.get_by_label("Message of the user").fill("Wait.")
+    guest.press("Start rollout")
+    guest.press("Run wait")
+    expect(guest.calls().locator(".badge")).to_have_text("running")
+    assert env.waits.wait(10)
+    guest.press("Cancel")
+    expect(guest.calls().locator(".badge")).to_have_text("cancelled")
+    expect(guest.calls().get_by_role("alert")).to_contain_text("The call was cancelled.")
+
+
+def test_an_environment_that_is_starting_is_waited_for(visit: Visit):
+    env = Slow()
+    guest = visit(env)
+    expect(guest.page.locator("#boot")).to_contain_text("not_ready · HTTP 503")
+    env.may_start.set()
+    expect(guest.page.get_by_role("heading", level=1)).to_have_text("Slow")
+    expect(guest.page.locator("#boot")).to_be_empty()
 
 
 def test_a_fork_goes_its_own_way(visit: Visit):
