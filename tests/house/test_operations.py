@@ -25,7 +25,10 @@ from envport_protocol.server.loop_watch import BLOCKED_S, TICK_S
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
+GATHERING = (ROOT / "protocol/envport_protocol/server/gathering.py").read_text("utf-8")
+"""Where several workers' metrics are put together, with those that only they have."""
 EXAMPLES: list[dict[str, Any]] = [json.loads(line) for line in PAGE.splitlines() if line.startswith('{"ts"')]
 HEADERS = {"X-Request-Id": "request-1", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 NOT_LIMITS = {
@@ -119,6 +122,7 @@ def test_the_table_of_metrics_is_what_a_server_shows(metrics: str):
         for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", metrics, re.MULTILINE)
     }
     rows = re.findall(r"^\| `(envport_\w+)` \| (\w+) \| ([^|]*)\|", PAGE, re.MULTILINE)
+    shown |= {(name, kind, frozenset[str]()) for name, kind in re.findall(r"# TYPE (\w+) (\w+)\\n", GATHERING)}
     assert shown == {(name, kind, frozenset(re.findall(r"`(\w+)`", cell))) for name, kind, cell in rows}
     assert set(re.findall(r"\benvport_\w+", PAGE)) <= {*labels, *(name for name, _, _ in rows)}
 
