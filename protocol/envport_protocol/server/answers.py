@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from envport_protocol.errors import RequestTimeoutError, UnauthorizedError, WireError
+from envport_protocol.errors import BodyTooLargeError, RequestTimeoutError, UnauthorizedError, WireError
 
 if TYPE_CHECKING:
     from starlette.types import Send
@@ -20,6 +20,7 @@ WHOLE = "envport.whole_answer"
 _MORE_HEADERS: dict[type[WireError], tuple[Header, ...]] = {
     UnauthorizedError: ((b"www-authenticate", b"Bearer"),),
     RequestTimeoutError: (CLOSE,),
+    BodyTooLargeError: (CLOSE,),
 }
 _COME_AGAIN: tuple[Header, ...] = ((b"retry-after", b"1"),)
 """Seconds: goes with every 503."""

@@ -40,14 +40,20 @@ class GuardedProtocol(HttpToolsProtocol):
     max_body_bytes: int
     timeout_s: float
 
+    _chunk = 0
+    """Bytes that came last, at once."""
+    _begun = 0
+    """Requests that began in those."""
     _first_chunk = 0
-    """Bytes that came with the beginning of this request, perhaps the end of the one before among them."""
+    """Bytes among which this request began."""
     _came = 0
-    """Bytes of this request that came after those."""
+    """Bytes of this request; without those of its first chunk, where other requests are in that, too."""
     _in_body = False
     _is_half = False
     """A request has begun to come, and is not all here."""
     _refusal: WireError | None = None
+    _is_over = False
+    """Whatever comes is thrown away: the client was told that the connection ends."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,10 +68,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads on, as far as the limits go."""
-        if self._refusal is not None:
+        if self._is_over:
             return
         self._unset_keepalive_if_required()
-        self._chunk = len(data)
+        was_half, self._chunk, self._begun = self._is_half, len(data), 0
         self._came += self._chunk
         try:
             self.parser.feed_data(data)
@@ -77,15 +83,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._is_half:
             self._drop_deadline()
             return
+        if self._begun:
+            self._came = self._chunk if self._begun == 1 and not was_half else 0
         if self._came > self.max_header_bytes:
             self._check_size()
-        if self._deadline is None:
+        if self._deadline is None and not self._is_over:
             self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self._is_half = True
+        self._begun += 1
         self._first_chunk = self._chunk
         self._came = 0
 
@@ -148,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: WireError) -> None:
         """Answers with this error, if it is this request's turn and it has no answer yet; then ends the connection."""
-        self._refusal = error
+        self._is_over = True
         self._drop_deadline()
         if self.transport.is_closing():
             return
@@ -163,6 +172,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(self._refusal_bytes(error))
+        self.linger()
+
+    def linger(self) -> None:
+        """Ends the connection, when the client has done so or has had the time to read why."""
+        self._is_over = True
+        self._drop_deadline()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
@@ -201,7 +216,9 @@ async def _send_whole(send: Send, answer: Answer, request_id: bytes) -> None:
     body = b"" if cycle.scope["method"] == "HEAD" else answer.body
     cycle.transport.write(_written(answer, headers, body))
     cycle.message_event.set()
-    if not cycle.keep_alive:
+    if CLOSE in answer.headers:
+        cycle.transport.get_protocol().linger()
+    elif not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
 

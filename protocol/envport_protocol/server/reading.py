@@ -45,6 +45,9 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], max_bytes:
     media_type = headers.get(b"content-type")
     if media_type is not None and media_type not in _JSON_TYPES:
         _check_media_type(media_type)
+    coding = headers.get(b"content-encoding")
+    if coding is not None:
+        _check_coding(coding)
     declared = headers.get(b"content-length")
     if declared is not None and len(declared) > 6 and declared.isdigit() and int(declared) > max_bytes:
         raise too_large(max_bytes)
@@ -146,11 +149,18 @@ def _misfit(error: ValidationError, model: type[BaseModel]) -> InvalidRequestErr
 
 
 def _check_media_type(media_type: bytes) -> None:
-    kind, _, parameters = media_type.decode("latin-1").lower().partition(";")
-    charset = parameters.replace('"', "").replace(" ", "")
-    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
+    kind, *parameters = media_type.decode("latin-1").lower().replace('"', "").replace(" ", "").split(";")
+    charsets = {parameter for parameter in parameters if parameter.startswith("charset=")}
+    if kind != "application/json" or charsets - {"charset=utf-8"}:
         raise MediaTypeError(
             f"the body is declared as {media_type.decode('latin-1')[:_MAX_TOLD]!r}; expected application/json, in UTF-8"
+        )
+
+
+def _check_coding(coding: bytes) -> None:
+    if coding.lower() != b"identity":
+        raise MediaTypeError(
+            f"the body is declared to be encoded by {coding.decode('latin-1')[:_MAX_TOLD]!r}; send it as it is"
         )
 
 
