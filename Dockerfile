@@ -18,7 +18,8 @@ COPY dist/envport-*.whl /opt/wheels/
 
 FROM base AS environment
 # Installing runs the environment's own build code: as the user who serves it, who can write nothing else than this.
-RUN install -d -o 10001 -g 10001 /opt/envport
+# /var/lib/envport is for its journal: a volume, so that it is there after a restart and writable under a read-only root.
+RUN install -d -o 10001 -g 10001 /opt/envport && install -d -m 0700 -o 10001 -g 10001 /var/lib/envport
 USER 10001:10001
 # By itself first: what an environment's change does not touch stays in the build's cache.
 RUN python3 -m venv /opt/envport \
@@ -35,10 +36,13 @@ RUN if [ -f /app/env/pyproject.toml ]; then \
         && cp -r /app/env /tmp/env && pip install --no-cache-dir "${wheel}[serve]" /tmp/env && rm -rf /tmp/env; \
     fi
 WORKDIR /app/env
+ENV ENVPORT_HOME=/var/lib/envport
+VOLUME /var/lib/envport
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 ENTRYPOINT ["envport"]
+# Without tokens it ends and says what to set: docker run -p 127.0.0.1:8000:8000 -e ENVPORT_TRAINER_TOKEN IMAGE
 CMD ["serve", "/app/env", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS hub

@@ -13,6 +13,7 @@ from envport.cli.output import JsonFlag, print_json, print_table, printable, rem
 from envport.cli.places import DEFAULT_HUB, HomeOption, HubOption, home_of
 from envport.cli.progress_line import ProgressLine
 from envport.cli.serve import parse_options
+from envport.cli.server_tokens import given_tokens
 
 if TYPE_CHECKING:
     from envport_registry import PulledEnv
@@ -62,9 +63,14 @@ def run(
 ) -> None:
     """Run an environment from the hub or from a folder, and print its URL when it is ready; `envport stop` ends it.
 
+    It is reached from this machine alone. Where ENVPORT_TRAINER_TOKEN, ENVPORT_AGENT_TOKEN or ENVPORT_ADMIN_TOKEN is
+    set, it asks for these tokens.
+
     Example: envport run envport/extraction@0.1.0
     """
     from envport_registry import runner
+
+    tokens = given_tokens()
 
     options = parse_options(option or [])
     try:
@@ -76,6 +82,7 @@ def run(
                 port=port,
                 base_image=base_image or runner.DEFAULT_BASE_IMAGE,
                 options=options,
+                tokens=tokens,
                 name=name,
                 ready_timeout_s=ready_timeout,
                 on_progress=progress,

@@ -3,13 +3,16 @@
 Covered: an environment's code that reads or writes this machine's files, sees its processes, gains rights, fills its
 memory, starts processes without end, or listens where others can reach it. The container has user 10001, no
 capability, no way to new privileges, a read-only root, a small /tmp that cannot execute, limits on memory, processes
-and CPU, and one port, published on the loopback address only.
+and CPU, and one port, published on the loopback address only. Its journal is in a volume of its own, from which it
+goes on after a restart; the volume is removed with the run.
 
 Its image is built before that, and building runs the environment's own build code: as the same user, who can write
 nothing but its virtual environment, with a limit on memory and a deadline.
 
-Not covered: both may talk to the network outwards and share the kernel, and the build has no limits on CPU, processes
-and disk.
+Not covered: both may talk to the network outwards and share the kernel, the build has no limits on CPU, processes and
+disk, and what the environment's code writes into that volume has none either. Containers of one Docker network reach
+each other's servers, so give tokens where you do not trust all of them; a server's own code can read its tokens, and
+so can who may inspect containers.
 
 A container that ends by itself is started again at the same URL until the run is stopped.
 """
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 _USER = "10001:10001"
 _PORT_INSIDE = 8000
 _FOLDER_INSIDE = "/app/env"
+_JOURNAL_INSIDE = "/var/lib/envport/journal"
+"""In the volume that the image declares: the engine makes one for each container."""
 _TMP = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
 _STOP_TIMEOUT_S = 25
 """Longer than a server takes to end by itself: running calls, what they leave, and the environment's own end."""
@@ -165,8 +170,12 @@ class DockerRuntime:
         resources = launch.bundle.config.resources
         memory = f"{resources.memory_mb}m"
         cpus = min(resources.cpus, float(self._client.info()["NCPU"]))
+        arguments = serve_arguments(_FOLDER_INSIDE, "0.0.0.0", _PORT_INSIDE, launch)  # noqa: S104 (in the container)
+        # Open inside, where there are no tokens: the port is published on the loopback address alone.
+        guarded = [] if launch.tokens else ["--no-auth"]
         return {
-            "command": serve_arguments(_FOLDER_INSIDE, "0.0.0.0", _PORT_INSIDE, launch),  # noqa: S104 (in the container)
+            "command": [*arguments, "--journal", _JOURNAL_INSIDE, *guarded],
+            "environment": dict(launch.tokens),
             "name": _container_name(launch.run_id),
             "labels": {
                 **_own_labels(launch.run_id, launch.started_at),

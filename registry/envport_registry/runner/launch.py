@@ -44,6 +44,8 @@ class Launch:
     """The run's own folder."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Arguments for the environment."""
+    tokens: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """The server's bearer tokens, by the names of their variables. They go into its process and nowhere else."""
     ready_timeout_s: float = 120.0
     """From the server's start to its first readiness."""
     started_at: float = field(default_factory=time.time)
@@ -94,6 +96,6 @@ class Runtime(Protocol):
 
 
 def serve_arguments(folder: str, host: str, port: int, launch: Launch) -> list[str]:
-    """The arguments of `envport` that serve the run's environment from `folder`."""
+    """The arguments of `envport` that serve the run's environment from `folder`. None of them is a secret."""
     options = [f"--option={key}={orjson.dumps(value).decode()}" for key, value in launch.options.items()]
     return ["serve", folder, "--host", host, "--port", str(port), "--digest", launch.bundle.digest, *options]

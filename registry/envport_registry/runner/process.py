@@ -23,7 +23,7 @@ from envport_registry.runner.state import Running, RunStore
 from envport_registry.runner.venv import ensure_venv, plain_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from envport_registry.runner.launch import OnProgress
@@ -47,9 +47,11 @@ class ProcessRuntime:
         served = launch.folder / "env"
         unpack(launch.bundle.tar, served)
         on_progress(f"starting {python}")
-        arguments = serve_arguments(str(served), LOOPBACK, port, launch)
+        # A process that ended is not begun again, so nobody would read its journal.
+        arguments = [*serve_arguments(str(served), LOOPBACK, port, launch), "--no-journal"]
         # -P: no module of the folder that it runs in stands in for one of Python's.
-        pid = _spawn([str(python), "-P", "-m", "envport", *arguments], served, launch.folder / _LOG)
+        command = [str(python), "-P", "-m", "envport", *arguments]
+        pid = _spawn(command, served, launch.folder / _LOG, launch.tokens)
         run = Running(
             run_id=launch.run_id,
             ref=launch.ref,
@@ -112,13 +114,13 @@ class ProcessRuntime:
             ) from error
 
 
-def _spawn(command: list[str], folder: Path, log: Path) -> int:
+def _spawn(command: list[str], folder: Path, log: Path, variables: Mapping[str, str]) -> int:
     """The id of a new process and of its group: without our terminal, in `folder`, all output in `log`."""
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", 'cd "$0" && exec "$@"', str(folder), *command],
-        plain_environment() | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        {**plain_environment(), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **variables},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),

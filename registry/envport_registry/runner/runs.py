@@ -52,11 +52,15 @@ def run(
     port: int = 0,
     base_image: str = DEFAULT_BASE_IMAGE,
     options: Mapping[str, Any] | None = None,
+    tokens: Mapping[str, str] | None = None,
     name: str | None = None,
     ready_timeout_s: float = 120.0,
     on_progress: OnProgress = _say_nothing,
 ) -> Running:
     """Serves a pulled environment, or one in a folder, and returns when it is ready; it goes on until it is stopped.
+
+    `tokens` are the server's bearer tokens by the names of their variables, such as ENVPORT_TRAINER_TOKEN; without any,
+    everybody on this machine may do everything. They are written nowhere.
 
     What was pulled is checked against its digest once more. When this raises, nothing is left of the run; when it is
     killed, `ps` lists what it began and `stop` ends it.
@@ -80,6 +84,7 @@ def run(
             port=port,
             folder=folder,
             options=options or {},
+            tokens=tokens or {},
             ready_timeout_s=ready_timeout_s,
             on_made=store.save,
         )

@@ -60,7 +60,9 @@ def test_a_folder_runs_by_the_command_and_is_listed_read_and_stopped(envport):
     assert header.split() == ["RUN", "REF", "RUNTIME", "URL", "STATUS", "AGE"]
     assert row.split()[:5] == ["typed", str(TINY_ENV), "process", url, "ready"]
 
-    assert envport("logs", "typ", "--lines", "1").stdout == f"envport: serving tiny 0.1.0 at {url}\n"
+    said = envport("logs", "typ", "--lines", "9").stdout.splitlines()
+    assert f"envport: serving tiny 0.1.0 at {url}" in said
+    assert envport("logs", "typ", "--lines", "1").stdout.splitlines() == said[-1:]
 
     taken = envport("run", str(TINY_ENV), "--name", "typed", "--runtime", "process")
     assert (taken.returncode, taken.stdout) == (1, "")

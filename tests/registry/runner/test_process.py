@@ -59,7 +59,7 @@ def test_a_pulled_environment_runs_is_listed_read_and_stopped(shared_home, tmp_p
         assert ps(shared_home) == [(running, Status.READY)]
         manifest = httpx.get(f"{running.url}/v1/manifest", timeout=30, trust_env=False).json()
         assert (manifest["name"], manifest["digest"]) == ("tiny", source.digest)
-        said = list(logs("tests/tiny", home=shared_home))
+        said = [line for line in logs("tests/tiny", home=shared_home) if not line.startswith("{")]
         assert said[1:] == ["tiny says good day", f"envport: serving tiny 0.1.0 at {running.url}"]
         child = int(said[0].removeprefix("child "))
         assert os.getpgid(child) == running.pid
@@ -70,6 +70,26 @@ def test_a_pulled_environment_runs_is_listed_read_and_stopped(shared_home, tmp_p
     assert birth_of(running.pid) is None
     assert ps(shared_home) == []
     assert list((shared_home / "runs").iterdir()) == []
+    assert not (shared_home / "journals").exists()
+
+
+def test_tokens_are_asked_for_and_stand_in_no_argument_no_file_and_no_log(shared_home):
+    tokens = {"ENVPORT_TRAINER_TOKEN": "trainer " * 4, "ENVPORT_ADMIN_TOKEN": "admin " * 4}
+    tokens = {name: token.replace(" ", "-") for name, token in tokens.items()}
+    running = run(TINY_ENV, home=shared_home, runtime="process", tokens=tokens, name="guarded")
+    try:
+        assert ps(shared_home) == [(running, Status.READY)]
+        tasks = f"{running.url}/v1/tasks?split=train"
+        trainer = {"Authorization": f"Bearer {tokens['ENVPORT_TRAINER_TOKEN']}"}
+        assert httpx.get(tasks, timeout=30, trust_env=False).status_code == 401
+        assert httpx.get(tasks, headers=trainer, timeout=30, trust_env=False).status_code == 200
+        written = [path.read_bytes() for path in (shared_home / "runs").rglob("*") if path.is_file()]
+        written.append(Path(f"/proc/{running.pid}/cmdline").read_bytes())
+        assert len(written) > 5
+        assert [text for text in written if b"trainer-trainer" in text or b"admin-admin" in text] == []
+        assert "trainer-trainer" not in repr(running)
+    finally:
+        stop("guarded", home=shared_home)
 
 
 def test_a_second_run_installs_nothing_and_a_killed_one_is_listed_as_exited(shared_home):
