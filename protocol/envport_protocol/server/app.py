@@ -28,7 +28,7 @@ from envport_protocol.server.page import add_page
 from envport_protocol.server.readiness import Readiness
 from envport_protocol.server.reading import parse_query
 from envport_protocol.server.request_ids import take_ids
-from envport_protocol.server.scopes import Gate, needed_for
+from envport_protocol.server.scopes import NEEDED, Gate, needed_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -78,7 +78,7 @@ class EnvApp(FastAPI):
             redirect_slashes=False,
             lifespan=_lifespan(self.desk),
             routes=[Route(one.path, one, methods=one.methods) for one in self.endpoints.values()],
-            exception_handlers={404: _no_such_path, 405: _no_such_method},
+            exception_handlers={404: _no_such_path, 405: _no_such_method, Exception: _failed},
         )
         self.state.host = host
         self.state.readiness = self.desk.readiness
@@ -116,9 +116,8 @@ class EnvApp(FastAPI):
         except WireError as error:
             await send_answer(send, error_answer(error), request_id)
         except Exception as error:  # noqa: BLE001 - the boundary of the server's side
-            failure = server_failure(path, error)
             if not has_begun:
-                await send_answer(send, error_answer(failure), request_id)
+                await send_answer(send, error_answer(server_failure(path, error)), request_id)
 
 
 def verbs_of(host: Host) -> list[Verb]:
@@ -179,7 +178,9 @@ def _endpoints(desk: Desk) -> list[Endpoint]:
 
 def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        unguarded = {getattr(route, "path", "") for route in app.routes} - NEEDED.keys()
+        assert not unguarded, f"server/scopes.py does not say who may ask for {unguarded}"
         desk.readiness.begin()
         listening = asyncio.create_task(desk.disconnects.listen())
         try:
@@ -210,6 +211,10 @@ async def _no_such_method(request: Request, error: Exception) -> Response:
     if allowed:
         response.headers["Allow"] = allowed
     return response
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _response(server_failure(request.url.path, error))
 
 
 def _response(error: WireError) -> Response:
