@@ -9,15 +9,24 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 PROTOCOL_VERSION = "1.1"
 
 OLDEST_PROTOCOL_VERSION = "1.0"
 """The lowest that this server speaks: it stays when a minor version is added."""
 
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 5.0 is the integer 5, in its schemas too.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 """A client-made id: up to 128 of the characters A-Z a-z 0-9 . _ : -"""
+
+Place = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
+"""A number of a task, from 0."""
 
 Score = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number. NaN and the infinities are refused at the edge."""
@@ -129,7 +138,7 @@ class TasksRequest(_Request):
     """The query of `GET /v1/tasks`."""
 
     split: str
-    offset: Annotated[int, Field(ge=0)] = 0
+    offset: Place = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
@@ -157,10 +166,10 @@ class StartRolloutRequest(_Request):
     rollout_id: Id
     task_id: str | None = None
     split: str | None = None
-    index: Annotated[int, Field(ge=0)] | None = None
-    messages: list[Message] | None = None
+    index: Place | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
     ground_truth: Any = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1), BeforeValidator(_whole)] = 0
 
     @model_validator(mode="after")
     def _one_task(self) -> StartRolloutRequest:

@@ -12,7 +12,7 @@ class Observer(Protocol):
     """Told of each event once, on the event loop; must not block or raise."""
 
     def executed(self, verb: str, tool: str | None, outcome: Outcome, seconds: float) -> None:
-        """The environment's code ran for a call, or its deadline passed. `tool` is one that the environment has."""
+        """The environment's code ran for a call, or its deadline passed. `tool` is what the model named."""
         ...
 
     def answered(self, verb: str, status: int, seconds: float) -> None:
