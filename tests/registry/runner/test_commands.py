@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
@@ -86,6 +87,21 @@ def test_json_tells_the_run_and_all_are_stopped_at_once(envport):
     ]
     assert json.loads(envport("stop", "--all", "--json").stdout) == {"stopped": ["one", "two"]}
     assert envport("stop", "--all").stdout == "nothing runs\n"
+
+
+def test_tokens_of_the_variables_are_asked_for_by_the_run(envport, monkeypatch):
+    monkeypatch.setenv("ENVPORT_TRAINER_TOKEN", "t" * 32)
+    url = envport("run", str(TINY_ENV), "--runtime", "process", "--name", "guarded").stdout.strip()
+    answers = [
+        httpx.get(f"{url}/v1/tasks?split=train", headers=headers, timeout=30, trust_env=False).status_code
+        for headers in ({}, {"Authorization": f"Bearer {'t' * 32}"})
+    ]
+    monkeypatch.setenv("ENVPORT_TRAINER_TOKEN", "short")
+    refused = envport("run", str(TINY_ENV), "--runtime", "process", "--name", "another")
+    assert envport("stop", "--all").stdout == "stopped guarded\n"
+    assert answers == [401, 200]
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "ENVPORT_TRAINER_TOKEN has 5 characters, expected 16 to 512" in refused.stderr
 
 
 def test_a_failing_environment_shows_its_log_and_one_line_of_error(envport):

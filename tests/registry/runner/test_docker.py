@@ -5,6 +5,7 @@ import socket
 import time
 from pathlib import Path
 
+import docker.errors
 import httpx
 import pytest
 from envport_registry import pack
@@ -89,7 +90,7 @@ print(json.dumps({key: status[key].split() for key in keys} | {"groups": os.getg
     }
 
 
-def test_nothing_can_be_written_inside_but_a_tmp_that_does_not_execute(container):
+def test_nothing_can_be_written_inside_but_its_journal_and_a_tmp_that_does_not_execute(container):
     code = """
 def attempt(path):
     try:
@@ -112,16 +113,17 @@ def execute():
         os.remove(path)
     return "executed"
 
-roots = ["/", "/app/env", "/opt/envport", "/etc", "/home", "/var/tmp", "/tmp"]
+roots = ["/", "/app/env", "/opt/envport", "/etc", "/home", "/var/tmp", "/var/lib", "/var/lib/envport", "/tmp"]
 size = os.statvfs("/tmp")
 print(json.dumps([{root: attempt(f"{root}/probe") for root in roots}, execute(), size.f_blocks * size.f_frsize]))
 """
     written, executed, tmp_bytes = inside(container, code)
     # What the image's owner may not write either is denied before the file system is asked.
-    refused = {root: text for root, text in written.items() if root not in ("/tmp", "/var/tmp")}
+    open_places = ("/tmp", "/var/lib/envport")
+    refused = {root: text for root, text in written.items() if root not in (*open_places, "/var/tmp")}
     assert set(refused.values()) <= {"Read-only file system", "Permission denied"}
     assert written["/var/tmp"] == "Read-only file system"
-    assert written["/tmp"] == "written"
+    assert [written[place] for place in open_places] == ["written", "written"]
     assert executed == "Permission denied"
     assert tmp_bytes == 64 * 2**20
 
@@ -152,6 +154,8 @@ def test_the_limits_of_the_environment_are_set(container):
         "LogConfig": {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}},
     }
     assert {key: settings[key] for key in expected} == expected
+    mounts = [(mount["Type"], mount["Destination"], mount["RW"]) for mount in container.attrs["Mounts"]]
+    assert mounts == [("volume", "/var/lib/envport", True)]
     assert container.attrs["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
 
 
@@ -207,18 +211,22 @@ def test_an_unchanged_environment_is_not_built_again_and_its_run_is_listed_and_s
         assert again.image == tiny.image
         assert [line for line in lines if "building" in line] == []
         assert ps(tmp_path) == [(again, Status.READY)]
-        assert "tiny says good day" in list(logs(again.run_id, home=tmp_path))
-        assert list(logs(again.run_id, home=tmp_path, lines=1)) == [
-            "envport: serving tiny 0.1.0 at http://0.0.0.0:8000"
-        ]
+        said = list(logs(again.run_id, home=tmp_path))
+        assert "tiny says good day" in said
+        assert "envport: serving tiny 0.1.0 at http://0.0.0.0:8000" in said
+        assert list(logs(again.run_id, home=tmp_path, lines=1)) == said[-1:]
+        (volume,) = [mount["Name"] for mount in engine.containers.get(again.container).attrs["Mounts"]]
+        assert volume in {one.name for one in engine.volumes.list()}
     finally:
         stop(again.run_id, home=tmp_path)
+    assert volume not in {one.name for one in engine.volumes.list()}
     assert ps(tmp_path) == []
     assert envport_containers(engine, again.run_id) == []
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_server_that_is_killed_comes_back_at_the_same_url(tiny, container):
+def test_a_server_that_is_killed_comes_back_at_the_same_url_and_goes_on_with_its_rollouts(tiny, container):
+    begin_rollout(tiny, "killed")
     code = """
 import signal
 servers = []
@@ -243,14 +251,76 @@ for pid in servers:
         time.sleep(0.1)
     assert (restarts, ready) == (1, True)
     assert post(tiny, "start_rollout", {"rollout_id": "after", "split": "train", "index": 0})["outcome"] == "ok"
+    finish_rollout(tiny, "killed")
 
 
-def test_a_container_that_is_killed_and_started_by_hand_is_back_at_the_same_url(tiny, container, shared_home):
+def begin_rollout(run: Running, rollout_id: str) -> None:
+    post(run, "start_rollout", {"rollout_id": rollout_id, "split": "eval", "index": 1})
+    call = {"rollout_id": rollout_id, "call_id": "c1", "tool_name": "backwards", "arguments": {"word": "stone"}}
+    assert post(run, "run_tool", call)["content"] == [{"type": "text", "text": "enots"}]
+
+
+def finish_rollout(run: Running, rollout_id: str) -> None:
+    """Repeats its call, makes another, and is scored."""
+    call = {"rollout_id": rollout_id, "call_id": "c1", "tool_name": "backwards", "arguments": {"word": "stone"}}
+    assert post(run, "run_tool", call)["content"] == [{"type": "text", "text": "enots"}]
+    more = {**call, "call_id": "c2", "arguments": {"word": "river"}}
+    assert post(run, "run_tool", more)["content"] == [{"type": "text", "text": "revir"}]
+    assert post(run, "compute_reward", {"rollout_id": rollout_id, "completion": "enots"})["reward"] == 1.0
+    post(run, "end_rollout", {"rollout_id": rollout_id})
+
+
+def test_a_container_that_is_killed_and_started_by_hand_is_back_with_its_rollouts(tiny, container, shared_home):
+    begin_rollout(tiny, "by-hand")
     container.kill()
     assert (tiny, Status.EXITED) in ps(shared_home)
     container.start()
     wait_until_ready(tiny.url, lambda: None, 60, lambda _: None)
     assert (tiny, Status.READY) in ps(shared_home)
+    finish_rollout(tiny, "by-hand")
+
+
+def test_tokens_are_asked_for_and_stand_in_no_argument_no_label_no_file_and_no_log(tiny, base_image, engine, tmp_path):
+    token = "t" * 32
+    tokens = {"ENVPORT_TRAINER_TOKEN": token}
+    running = run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, tokens=tokens)
+    try:
+        tasks = f"{running.url}/v1/tasks?split=train"
+        assert httpx.get(tasks, timeout=30, trust_env=False).status_code == 401
+        trainer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(tasks, headers=trainer, timeout=30, trust_env=False).status_code == 200
+        container = engine.containers.get(running.container)
+        written = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+        written += [*logs(running.run_id, home=tmp_path), *container.attrs["Config"]["Cmd"], *container.labels.values()]
+        assert len(written) > 10
+        assert [text for text in written if token in text] == []
+    finally:
+        stop(running.run_id, home=tmp_path)
+
+
+def test_the_image_by_itself_serves_others_with_tokens_only(tiny, engine):
+    with pytest.raises(docker.errors.ContainerError) as caught:
+        engine.containers.run(tiny.image, remove=True, read_only=True)
+    assert caught.value.exit_status == 1
+    told = caught.value.stderr.decode()
+    assert "error: other machines can reach 0.0.0.0, and no token is set: " in told
+    assert "Set ENVPORT_TRAINER_TOKEN" in told
+    container = engine.containers.run(
+        tiny.image,
+        detach=True,
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        environment={"ENVPORT_TRAINER_TOKEN": "t" * 32},
+        ports={"8000/tcp": ("127.0.0.1", 0)},
+    )
+    try:
+        container.reload()
+        url = f"http://127.0.0.1:{container.ports['8000/tcp'][0]['HostPort']}"
+        wait_until_ready(url, lambda: None, 60, lambda _: None)
+        assert httpx.get(f"{url}/v1/tasks?split=train", timeout=30, trust_env=False).status_code == 401
+        assert inside(container, 'print(json.dumps(os.listdir("/var/lib/envport/journals")))') == ["tiny-0.0.0.0-8000"]
+    finally:
+        container.remove(force=True, v=True)
 
 
 def test_a_container_that_somebody_removed_is_gone_and_can_be_stopped(tiny, base_image, engine, tmp_path):

@@ -11,6 +11,8 @@ WORDS = ["river", "stone", "cloud"]
 
 
 class TinyEnv(BaseEnv):
+    deterministic = True
+
     def __init__(self, greeting: str = "hello", fail: bool = False, hoard_mb: int = 0, child: bool = False) -> None:
         if fail:
             raise RuntimeError("this environment was told to fail")
