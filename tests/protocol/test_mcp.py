@@ -23,6 +23,8 @@ from envport_protocol.errors import ForbiddenError
 from envport_protocol.server.mcp import check_origin
 from envport_protocol.server.mcp_tools import RolloutTools
 from envport_protocol.server.routing import owner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
@@ -395,6 +397,42 @@ def test_a_cancellation_of_nothing_is_taken_in_silence(serve_env: ServeEnv, para
     answer = post(url, "/mcp", body, **{"X-Envport-Rollout": "r1"})
     assert answer.status_code in (202, 400)
     assert answer.status_code == 202 or answer.json()["jsonrpc"] == "2.0"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*"ab", "name", "_meta"]), inner),
+    max_leaves=8,
+)
+METHODS = ["initialize", "tools/call", "tools/list", "ping", "notifications/cancelled", "server/discover", "x"]
+CALL = st.fixed_dictionaries(
+    {"name": st.just("put") | JSON, "arguments": st.just({"item": "cup"}) | JSON}, optional={"_meta": JSON}
+)
+MESSAGE = st.fixed_dictionaries(
+    {"jsonrpc": st.just("2.0")},
+    optional={"id": JSON, "method": st.sampled_from(METHODS) | JSON, "params": CALL | JSON, "result": JSON},
+)
+
+
+def test_no_message_makes_the_server_fail(serve_env: ServeEnv):
+    url = serve_env(Shelf())
+    token = start(url)
+
+    @settings(max_examples=200, deadline=None, derandomize=True)
+    @given(MESSAGE, st.sampled_from([None, "2025-11-25", "2026-07-28", "1999-01-01"]))
+    def send(body: dict[str, Any], version: str | None) -> None:
+        answer = http.post("/mcp", json=body, headers={} if version is None else {"MCP-Protocol-Version": version})
+        assert answer.status_code in (200, 202, 400, 404, 422)
+        if answer.content:
+            assert answer.json().get("error", {}).get("code") != -32603
+
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
+        send()
+    assert post(url, "/mcp", message("ping"), token).json()["result"] == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])

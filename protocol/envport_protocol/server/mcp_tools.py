@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Context = ServerRequestContext[Any, Request]
 
-logging.getLogger("mcp.server").setLevel(logging.WARNING)  # else some lines for each request
+logging.getLogger("mcp.server").setLevel(logging.ERROR)  # below it says what any client can make it say
 
 CALL_ID = "envport/call_id"
 """In `_meta` of a call: the client's own id for it. In `_meta` of its result: the id that it had."""
