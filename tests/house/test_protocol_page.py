@@ -76,9 +76,7 @@ def test_every_endpoint_has_an_example_and_its_scope():
     table = dict(re.findall(r"^\| `\w+ (/\S*)` \|.*\| (\w+) \|$", TEXT, re.MULTILINE))
     assert {path for path in table if path.startswith("/v1/")} == shown
     agents = {"anyone": "ANYONE", "agent": "ROLLOUT", "trainer": "TRAINER", "admin": "ADMIN"}
-    assert {path: agents[who] for path, who in table.items()} == {
-        path: scope.name for path, scope in NEEDED.items() if path != "/mcp"
-    }
+    assert {path: agents[who] for path, who in table.items()} == {path: scope.name for path, scope in NEEDED.items()}
 
 
 def test_the_page_is_of_this_version():

@@ -1,4 +1,4 @@
-"""openapi.json and the server say the same: schemathesis makes requests from the one and holds the answers against it."""
+"""openapi.json and the server say the same: schemathesis makes requests of the one and judges the answers by it."""
 
 from __future__ import annotations
 
