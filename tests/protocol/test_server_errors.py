@@ -42,26 +42,16 @@ def error_of(response):
 def test_every_route_answers_a_wrong_method_and_a_wrong_body_by_the_error_body(api):
     server = api(Plain())
     routes = {route.path: route.methods - {"HEAD"} for route in create_app(Plain()).routes}
-    assert sorted(routes) == [
-        "/livez",
-        "/openapi.json",
-        "/readyz",
-        "/v1/compute_reward",
-        "/v1/end_rollout",
-        "/v1/list_tools",
-        "/v1/manifest",
-        "/v1/run_tool",
-        "/v1/start_rollout",
-        "/v1/tasks",
-    ]
     for path, methods in routes.items():
         assert error_of(server.http.delete(path)) == (405, "method_not_allowed")
-        assert error_of(server.http.get(path + "/more")) == (404, "not_found")
+        assert error_of(server.http.get(path.rstrip("/") + "/more")) == (404, "not_found")
         if methods == {"POST"}:
             assert error_of(server.http.get(path)) == (405, "method_not_allowed")
+        if methods == {"POST"} and path != "/mcp":
             for body in (b"", b"{", b"[1]", b'"x"', b'{"unknown": 1}', b"\xff\xfe", b'{"rollout_id": NaN}'):
-                if body == b'{"unknown": 1}' or path != "/v1/list_tools":
-                    assert error_of(server.http.post(path, content=body)) == (422, "invalid_request")
+                assert error_of(server.http.post(path, content=body)) == (422, "invalid_request")
+            text = server.http.post(path, content=b"{}", headers={"content-type": "text/plain"})
+            assert error_of(text) == (415, "unsupported_media_type")
     assert error_of(server.http.get("/v1/tasks")) == (422, "invalid_request")
 
 
@@ -77,6 +67,44 @@ def test_an_unknown_field_is_named_with_those_that_exist(api):
         "not a RunToolRequest: args: Extra inputs are not permitted. "
         "Its fields are: rollout_id, call_id, tool_name, arguments, timeout_s"
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", "5"),
+        ("seed", 5.5),
+        ("seed", True),
+        ("seed", 2**64),
+        ("seed", -(2**63) - 1),
+        ("ground_truth", 10**30),
+        ("ground_truth", [{"deep": -(10**40)}]),
+        ("messages", {"role": "user"}),
+        ("messages", [["user", "x"]]),
+        ("messages", [{"role": "wizard", "content": "x"}]),
+    ],
+)
+def test_a_value_of_another_type_than_the_fields_is_refused_and_not_bent_into_it(api, field, value):
+    body = {"rollout_id": "r", "messages": [{"role": "user", "content": "?"}], field: value}
+    answer = api(Plain()).http.post("/v1/start_rollout", content=json.dumps(body))
+    assert error_of(answer) == (422, "invalid_request")
+
+
+def test_integers_of_64_bits_and_long_numbers_in_texts_are_read(api):
+    server = api(Plain())
+    asked = [{"role": "user", "content": "?"}]
+    assert server.start("low", messages=asked, seed=-(2**63)).status_code == 200
+    assert server.start("high", messages=asked, seed=2**64 - 1).status_code == 200
+    assert server.start("text", messages=asked, ground_truth="1" * 50).status_code == 200
+    answer = server.start("huge", messages=asked, ground_truth=int("1" * 25))
+    assert answer.json()["error"]["message"] == (
+        "the body has the integer 11111111111111111111…, which 64 bits cannot hold; send it as text"
+    )
+
+
+@pytest.mark.parametrize("text", ["1.0", " 1", "1_0", "+1", "٣", "1e2", "", "0x1", "9" * 30])
+def test_a_number_in_a_query_is_plain_digits(api, text):
+    assert error_of(api(Plain()).get("/v1/tasks", split="train", limit=text)) == (422, "invalid_request")
 
 
 def test_ids_and_numbers_out_of_range_are_refused(api):
@@ -156,12 +184,12 @@ def test_one_rollout_too_many_is_503_and_says_when_to_come_again(api):
 
 
 def test_an_unexpected_failure_of_the_server_is_500_without_its_traceback(api, monkeypatch, caplog):
-    from envport_protocol import hosting
+    from envport_protocol.hosting.host import Host
 
     async def broken(self):
         raise KeyError("inner secret")
 
-    monkeypatch.setattr(hosting.Host, "manifest", broken)
+    monkeypatch.setattr(Host, "manifest", broken)
     with caplog.at_level(logging.CRITICAL, logger="envport.protocol"):
         answer = api(Plain()).get("/v1/manifest")
     assert error_of(answer) == (500, "infra_error")
@@ -175,7 +203,7 @@ def test_a_failure_while_starting_is_told_by_readyz_and_by_every_verb(api):
 
     from envport_protocol.errors import NotReadyError
     from envport_protocol.hosting.host import Host
-    from envport_protocol.server.app import Readiness
+    from envport_protocol.server.readiness import Readiness
 
     async def told():
         readiness = Readiness(Host(Broken(), ServeConfig()))
@@ -195,18 +223,13 @@ def test_a_failure_while_starting_is_told_by_readyz_and_by_every_verb(api):
 
 def test_the_openapi_document_names_every_path_and_only_things_it_defines(api):
     document = api(Plain()).get("/openapi.json").json()
-    assert sorted(document["paths"]) == [
-        "/livez",
-        "/readyz",
-        "/v1/compute_reward",
-        "/v1/end_rollout",
-        "/v1/list_tools",
-        "/v1/manifest",
-        "/v1/run_tool",
-        "/v1/start_rollout",
-        "/v1/tasks",
-    ]
-    defined = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    served = {
+        (route.path, method.lower()) for route in create_app(Plain()).routes for method in route.methods - {"HEAD"}
+    }
+    assert {(path, method) for path, methods in document["paths"].items() for method in methods} == served - {
+        ("/mcp", "post")  # it speaks another protocol
+    }
+    defined = {f"#/components/{kind}/{name}" for kind, named in document["components"].items() for name in named}
     used = set()
 
     def walk(value):
@@ -267,8 +290,8 @@ def test_a_tools_answer_over_the_limit_is_the_environments_failure(api):
 async def test_a_start_that_does_not_heed_its_end_does_not_hold_the_server(monkeypatch):
     import asyncio
 
-    from envport_protocol import server
     from envport_protocol.hosting.host import Host
+    from envport_protocol.server import readiness as module
 
     release = asyncio.Event()
 
@@ -281,8 +304,8 @@ async def test_a_start_that_does_not_heed_its_end_does_not_hold_the_server(monke
                     continue
             return []
 
-    monkeypatch.setattr(server, "_STOP_TIMEOUT_S", 0.01)
-    readiness = server.Readiness(Host(Deaf(), ServeConfig()))
+    monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.01)
+    readiness = module.Readiness(Host(Deaf(), ServeConfig()))
     preparation = readiness.begin()
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
