@@ -94,6 +94,20 @@ class LosesAnswersToo:
         await self._inner.close()
 
 
+class CutsBatches(LosesAnswersToo):
+    """Cuts the first `times` batches after one line."""
+
+    async def send(self, method: str, url: str, body: bytes | None, request_id: str, **options: Any) -> RawAnswer:
+        on_chunk = options.get("on_chunk")
+        if on_chunk is None or self.lost["/v1/batch"] >= self._times:
+            return await self._inner.send(method, url, body, request_id, **options)
+        self.lost["/v1/batch"] += 1
+        lines: list[bytes] = []
+        await self._inner.send(method, url, body, request_id, on_chunk=lines.append)
+        on_chunk(b"".join(lines).split(b"\n")[0] + b"\n")
+        raise Retryable(envport.TransportError(url, "connection reset by peer"))
+
+
 async def drive(connected):
     async with connected as env, await env.start_rollout(split="train", index=0) as rollout:
         said = [(await rollout.run_tool("count", {"by": by})).text for by in (1, 2)]
@@ -123,6 +137,21 @@ async def test_each_call_runs_once_over_real_connections_too(serve_env, monkeypa
     assert await drive(envport.connect(serve_env(env))) == (["now 1", "now 3"], 0.5)
     assert env.ran == ONCE
     assert lossy.lost == LOST
+
+
+async def test_each_call_of_a_batch_runs_once_though_the_batch_is_cut(serve_env, monkeypatch):
+    env = CountingEnv()
+    lossy = CutsBatches(None, times=3)
+    monkeypatch.setattr(envport.EnvClient, "_open_http", lambda _: lossy)
+    async with envport.connect(serve_env(env)) as client:
+        group = await client.start_group(8, split="train", index=0)
+        said = await asyncio.gather(*(rollout.run_tool("count", {"by": 1}) for rollout in group))
+        rewards = await client.compute_group_reward([(rollout, "done") for rollout in group])
+        await asyncio.gather(*(rollout.end() for rollout in group))
+    assert sorted(answer.text for answer in said) == [f"now {number}" for number in range(1, 9)]
+    assert [answer.reward for answer in rewards] == [0.5] * 8
+    assert env.ran == {"start_rollout": 8, "count": 8, "match": 8, "end_rollout": 8}
+    assert lossy.lost == {"/v1/batch": 3}
 
 
 class SlowEnv(BaseEnv):

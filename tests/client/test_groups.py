@@ -159,7 +159,7 @@ class RankingEnv(BaseEnv):
         return [EnvTask(task_id="t-0", prompt="Count.", ground_truth="done")]
 
     @tool
-    def count(self, rollout_id: str, by: int) -> str:
+    async def count(self, rollout_id: str, by: int) -> str:
         """Adds to the rollout's counter."""
         self.ran["count"] += 1
         self.counts[rollout_id] = self.counts.get(rollout_id, 0) + by

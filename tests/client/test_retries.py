@@ -69,6 +69,36 @@ async def test_giving_up_names_the_url_the_reason_and_the_tries(script, scripted
     assert (caught.value.url, caught.value.outcome) == (f"{URL}/v1/run_tool", "infra_error")
 
 
+async def test_each_call_has_a_request_id_that_its_retries_and_its_error_keep(script, scripted_http):
+    script.say("/v1/start_rollout", STARTED)
+    script.say("/v1/run_tool", httpx.ReadError("reset"))
+    with pytest.raises(envport.TransportError) as caught:
+        await run_tool(scripted_http, retry_for_s=0.1)
+    ids = {path: set() for path in ("/v1/manifest", "/v1/start_rollout", "/v1/run_tool")}
+    for request in script.requests:
+        ids[request.url.path].add(request.headers["x-request-id"])
+    assert [len(made) for made in ids.values()] == [1, 1, 1]
+    assert len(set().union(*ids.values())) == 3
+    assert script.count("/v1/run_tool") > 1
+    assert {caught.value.request_id} == ids["/v1/run_tool"]
+
+
+async def test_the_servers_error_has_the_request_id_of_its_answer(script, scripted_http, wire_error):
+    script.say("/v1/start_rollout", STARTED)
+    script.say("/v1/run_tool", wire_error(500, "infra_error", "failed", X_Request_Id="from-the-server"))
+    with pytest.raises(envport.InfraError) as caught:
+        await run_tool(scripted_http, retry_for_s=5.0)
+    assert caught.value.request_id == "from-the-server"
+
+
+async def test_a_proxys_refusal_has_the_request_id_of_its_answer(script, scripted_http):
+    script.say("/v1/start_rollout", STARTED)
+    script.say("/v1/run_tool", httpx.Response(502, html="<h1>Bad Gateway", headers={"x-request-id": "proxied"}))
+    with pytest.raises(envport.TransportError) as caught:
+        await run_tool(scripted_http, retry_for_s=0.05)
+    assert caught.value.request_id == "proxied"
+
+
 async def test_a_call_past_its_deadline_and_margin_is_sent_again(script, scripted_http, monkeypatch):
     monkeypatch.setattr("envport.transport.MARGIN_S", 0.05)
     script.say("/v1/start_rollout", STARTED)

@@ -162,6 +162,13 @@ def blocking() -> None:
         assert_type(rollout.run_tool("echo", {"text": "hi"}), RunToolAnswer)
         assert_type(rollout.compute_reward("hi"), ComputeRewardAnswer)
         assert_type(rollout.task_id, str | None)
+        assert_type(rollout.run_tools([("echo", {"text": "hi"})]), list[RunToolAnswer])
+        assert_type(rollout.fork(), SyncRollout)
+        assert_type(rollout.cancel("c1"), bool)
+        assert_type(rollout.token, str)
+        group = env.start_group(8, split="train", index=0)
+        assert_type(group, list[SyncRollout])
+        assert_type(env.compute_group_reward([(one, "hi") for one in group]), list[ComputeRewardAnswer])
         assert_type(env.tasks("train", limit=3), TaskPage)
         with rollout as entered:
             assert_type(entered, SyncRollout)
@@ -173,6 +180,9 @@ async def waiting() -> None:
         rollout = await env.start_rollout(task_id="t")
         assert_type(rollout, Rollout)
         assert_type(await rollout.run_tool("echo"), RunToolAnswer)
+        assert_type(await rollout.fork(), Rollout)
+        group = await env.start_group(8, task_id="t")
+        assert_type(await env.compute_group_reward([(one, "hi") for one in group]), list[ComputeRewardAnswer])
 """
 
 
