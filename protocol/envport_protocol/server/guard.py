@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 8
 """Bytes on the wire for one byte of a body: in chunks of one byte it takes six."""
+_REQUEST_LINE = 64
+"""Bytes of a request line without its URL, and of empty lines before it, at most."""
 _LINGER_S = 2.0
 """How long a refused client may go on sending: closed at once, the connection could be reset before it read why."""
 
@@ -121,7 +123,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _check_size(self) -> None:
         if not self._in_body:
-            self._refuse(self._headers_too_large())
+            separators = _REQUEST_LINE + 4 * (len(self.headers) + 1)
+            if self._came > self.max_header_bytes + separators:
+                self._refuse(self._headers_too_large())
         elif self._came > self.max_header_bytes + _OVERHEAD * self.max_body_bytes:
             self._refuse(too_large(self.max_body_bytes))
 
@@ -146,7 +150,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:  # it is not the client that is slow
             self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
         elif self._is_half:
-            part = "body" if self._in_body else "URL and headers"
+            part = "the body" if self._in_body else "the URL and the headers"
             self._refuse(
                 RequestTimeoutError(
                     f"{part} of the request did not come whole within {self.timeout_s:g} s; send it again"
