@@ -189,7 +189,9 @@ def serve(ledger: Path, broken: str | None) -> None:
             return await run(store, rollout_id, job)
 
         rollouts.RolloutStore.run = forgetful  # type: ignore[method-assign]
-    config = ServeConfig(name="ledger", max_tombstones=1 if broken == "forgets_rollouts" else 100_000)
+    config = ServeConfig(name="ledger")
+    if broken:  # what hangs a second time is not cancelled a second time
+        config = ServeConfig(call_timeout_s=1.0, max_tombstones=1 if broken == "forgets_rollouts" else 1000)
     run_server(LedgerEnv(Ledger(ledger)), port=0, config=config)
 
 
