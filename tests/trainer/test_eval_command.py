@@ -10,6 +10,7 @@ import pytest
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
 from envport_protocol import BaseEnv, EnvTask, reward
+from envport_protocol.config import ServeConfig, Tokens
 
 from .fake_openai import refuses, says
 
@@ -68,6 +69,24 @@ def test_the_key_comes_from_the_surroundings(run, serve_env, fake_openai, monkey
     code, out, err = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url, "--n", 1)
     assert (code, fake_openai.keys) == (0, ["Bearer sk-from-env"])
     assert "sk-from-env" not in out + err
+
+
+@pytest.mark.parametrize("model", ["served", "local"])
+def test_the_token_of_the_environment_comes_from_the_surroundings(
+    run, serve_env, fake_openai, tiny_folder, monkeypatch, model
+):
+    fake_openai.answer = lambda _: says("yes")
+    token = "trainer-" * 4
+    url = serve_env(ParityEnv(), ServeConfig(tokens=Tokens.model_validate({"trainer": token})))
+    options = ["--env", url, "--model", fake_openai.url if model == "served" else tiny_folder, "--n", 1, "--json"]
+    refused, out, err = run(*options)
+    assert (refused, out) == (1, "")
+    assert "loading" not in err
+    assert "token" in err.splitlines()[-1]
+    monkeypatch.setenv("ENVPORT_ENV_TOKEN", token)
+    code, out, err = run(*options, "--max-new-tokens", 4, "--max-turns", 1)
+    assert (code, json.loads(out)["n"]) == (0, 1)
+    assert token not in out + err
 
 
 def test_attempts_that_could_not_be_scored_are_told(run, serve_env, fake_openai):

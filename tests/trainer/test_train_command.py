@@ -12,6 +12,7 @@ from envport.cli import app
 from envport.cli.boundary import exit_code_of
 from envport.cli.train import parse_settings
 from envport_protocol import BaseEnv, EnvTask, reward
+from envport_protocol.config import ServeConfig, Tokens
 from envport_trainer.training import TrainResult
 
 if TYPE_CHECKING:
@@ -74,12 +75,28 @@ def test_a_run_trains_and_goes_on_where_it_ended(run, serve_env, tiny_folder, tm
     assert "seed was 0, is now 5" in err
 
 
+def test_the_token_of_the_environments_is_sent_and_written_nowhere(run, serve_env, tiny_folder, tmp_path, monkeypatch):
+    output, token = tmp_path / "run", "trainer-" * 4
+    url = serve_env(YesEnv(), ServeConfig(tokens=Tokens.model_validate({"trainer": token})))
+    options = ["--env", url, "--model", tiny_folder, "--output", output, *SMALL, "--set", "precision=fp32"]
+    refused, out, err = run(*options, "--steps", 1)
+    assert (refused, out) == (1, "")
+    assert "token" in err.splitlines()[-1]
+    monkeypatch.setenv("ENVPORT_ENV_TOKEN", token)
+    code, out, err = run(*options, "--steps", 1)
+    assert code == 0, err
+    written = [path for path in output.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    assert [path.name for path in written if token.encode() in path.read_bytes()] == []
+    assert token not in out + err
+
+
 def test_flags_override_the_file(run, monkeypatch, tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('model = "m"\nsteps = 5\nlr = 1e-5\n[[env]]\nurl = "http://e"\n')
     seen = []
 
-    def train(config, *, resume):
+    def train(config, *, resume, env_token):
         seen.append((config.model, config.steps, config.lr, config.group_size, config.sampler, resume))
         return TrainResult(config.steps, interrupted=False, output=config.output)
 
@@ -91,7 +108,7 @@ def test_flags_override_the_file(run, monkeypatch, tmp_path):
 
 
 def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
-    def train(config, *, resume):
+    def train(config, *, resume, env_token):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -102,7 +119,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
 
 
 def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_path):
-    def train(config, *, resume):
+    def train(config, *, resume, env_token):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -114,7 +131,7 @@ def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_pa
 
 
 def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch, tmp_path):
-    def train(config, *, resume):
+    def train(config, *, resume, env_token):
         return TrainResult(0, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)

@@ -141,14 +141,15 @@ async def evaluate_url(
     n: int = 128,
     seed: int = 0,
     timeout_s: float | None = None,
+    token: str | None = None,
     on_row: Callable[[EvalRow], None] = lambda _: None,
 ) -> EvalResult:
-    """`evaluate` on the environment served at `url`.
+    """`evaluate` on the environment served at `url`, which asks for `token` or for none.
 
     Raises:
         EnvportError: the URL serves no environment, and what `evaluate` raises.
     """
-    async with envport.connect(url, timeout_s=timeout_s) as env:
+    async with envport.connect(url, token=token, timeout_s=timeout_s) as env:
         return await evaluate(env, model, limits, split=split, n=n, seed=seed, on_row=on_row)
 
 

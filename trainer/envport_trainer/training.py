@@ -74,9 +74,9 @@ class TrainResult:
     """The folder with `model/`, `metrics.jsonl`, `curve.png`, `checkpoints/` and `tensorboard/`."""
 
 
-def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
+def train(config: TrainConfig, *, resume: bool = False, env_token: str | None = None) -> TrainResult:
     """Run `config` to its last step, or until Ctrl-C; either way the folder then holds the model, and a checkpoint
-    once a step was done.
+    once a step was done. `env_token` is sent to every environment, and is written nowhere.
 
     Raises:
         TrainerError: what a person can mend: a bad model, an output folder in use, an environment that stays away.
@@ -86,12 +86,15 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
     device = find_device(config.device)
     loaded = load_policy(config.model, chat_template=config.chat_template)
     loaded.model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
-    return asyncio.run(_Run(config, loaded, state).to_the_end())
+    return asyncio.run(_Run(config, loaded, state, env_token).to_the_end())
 
 
 class _Run:
-    def __init__(self, config: TrainConfig, loaded: LoadedModel, state: TrainState | None) -> None:
+    def __init__(
+        self, config: TrainConfig, loaded: LoadedModel, state: TrainState | None, env_token: str | None
+    ) -> None:
         self.config, self.loaded, self.model = config, loaded, loaded.model
+        self.env_token = env_token
         self.learner = Learner(Policy.under_plan(self.model, config.precision), config)
         if state is not None:
             restore(state, loaded, self.learner, config.output / CHECKPOINTS)
@@ -137,7 +140,8 @@ class _Run:
         sources = []
         for env in self.config.envs:
             self.progress.activity(f"connecting to {env.url}")
-            client = await stack.enter_async_context(envport.connect(env.url, timeout_s=self.config.env_timeout_s))
+            connection = envport.connect(env.url, token=self.env_token, timeout_s=self.config.env_timeout_s)
+            client = await stack.enter_async_context(connection)
             sources.append(TaskSource(client, env.split, env.weight))
             if self.config.eval_every:
                 TaskSource(client, self.config.eval_split, env.weight).count()  # raises now, not after many steps

@@ -12,6 +12,7 @@ import typer
 
 from envport.cli.extras import require
 from envport.cli.output import JsonFlag, print_json, print_table, remark
+from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
     from envport_trainer.evaluation import EvalModel
@@ -45,6 +46,7 @@ def evaluate(
         str | None,
         typer.Option(envvar="OPENAI_API_KEY", show_default=False, help="Key for the model's URL; give it as variable."),
     ] = None,
+    env_token: EnvTokenOption = None,
     out: Annotated[Path | None, typer.Option(help="Write every attempt and the means to this JSON file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -67,7 +69,7 @@ def evaluate(
         temperature=temperature,
         env_retries=2,
     )
-    tasks = {"split": split, "n": n, "seed": seed}
+    tasks = {"split": split, "n": n, "seed": seed, "token": env_token}
     if model.startswith(("http://", "https://")):
         from envport_trainer.openai import OpenAiModel
 
@@ -115,7 +117,7 @@ def _evaluate_local(env: str, options: dict[str, Any], limits: RolloutLimits, ta
 
     config = TrainConfig.from_toml(None, options)
     quiet_transformers()
-    asyncio.run(_check(env))
+    asyncio.run(_check(env, tasks["split"], tasks["token"]))
     remark(f"loading {config.model}")
     with local(config) as model:
         return asyncio.run(_evaluate(env, model, limits, tasks))
@@ -131,12 +133,12 @@ def _evaluate_served(env: str, server: OpenAiModel, limits: RolloutLimits, tasks
     return asyncio.run(run())
 
 
-async def _check(env: str) -> None:
-    """A wrong URL is told before a model is loaded for it."""
+async def _check(env: str, split: str, token: str | None) -> None:
+    """A wrong URL, split or token is told before a model is loaded for it."""
     import envport
 
-    async with envport.connect(env):
-        pass
+    async with envport.connect(env, token=token) as client:
+        await client.tasks(split, limit=1)
 
 
 async def _evaluate(env: str, model: EvalModel, limits: RolloutLimits, tasks: dict[str, Any]) -> EvalResult:

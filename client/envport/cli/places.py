@@ -16,6 +16,16 @@ HomeOption = Annotated[
     typer.Option(envvar="ENVPORT_HOME", help="Where envport keeps its files; by default the user's data folder."),
 ]
 """The `--home` of every command that reads or writes there; `home_of` tells what it means."""
+EnvTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--env-token",
+        envvar="ENVPORT_ENV_TOKEN",
+        show_default=False,
+        help="Trainer's token of the environments' servers, sent to each of them; give it as variable.",
+    ),
+]
+"""The `--env-token` of every command that starts rollouts."""
 
 
 def home_of(given: Path | None) -> Path:

@@ -12,6 +12,7 @@ import typer
 from envport.cli.boundary import INTERRUPTED
 from envport.cli.extras import require
 from envport.cli.output import JsonFlag, print_json, print_table, remark
+from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
     from envport_trainer.training import TrainResult
@@ -46,6 +47,7 @@ def train(
             "--set", metavar="KEY=VALUE", help="Any key of the TOML file (keys: docs/train-config.md); repeat."
         ),
     ] = None,
+    env_token: EnvTokenOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a model on environments, each given by its URL. Ctrl-C ends cleanly; --resume goes on.
@@ -55,6 +57,8 @@ def train(
     envport train --env http://127.0.0.1:8000 --model models/smollm2-135m-instruct --steps 20 --output runs/first
 
     envport train run.toml --steps 200 --set group_size=16
+
+    ENVPORT_ENV_TOKEN=... envport train run.toml --env https://envs.example/extraction
     """
     flags: dict[str, Any] = {
         "envs": [{"url": url} for url in env] if env else None,
@@ -75,7 +79,7 @@ def train(
     settings = TrainConfig.from_toml(config, overrides)
     quiet_transformers()
     remark(f"loading {settings.model}")
-    _report(run(settings, resume=resume), settings.steps, as_json)
+    _report(run(settings, resume=resume, env_token=env_token), settings.steps, as_json)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
