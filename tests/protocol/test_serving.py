@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -13,8 +14,11 @@ import sys
 import httpx
 import pytest
 from envport_protocol import BaseEnv
+from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ServeError
-from envport_protocol.server.serving import bound_socket, run_server
+from envport_protocol.server.app import create_app
+from envport_protocol.server.exposure import refuse_open
+from envport_protocol.server.serving import EnvServer, bound_socket, run_server, url_of
 
 SCRIPT = """
 import sys, time
@@ -116,11 +120,61 @@ def test_an_address_that_is_none_is_one_clear_message(host, port):
         run_server(BaseEnv(), host, port)
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_other_machines_are_not_served_without_tokens(address):
+    try:
+        with bound_socket(address, 0):
+            pass
+    except ServeError:
+        pytest.skip("this machine has no IPv6")
+    with pytest.raises(ServeError) as refused:
+        run_server(BaseEnv(), address, 0)
+    assert str(refused.value) == (
+        f"other machines can reach {address}, and no token is set: everybody there could run tools and read rewards. "
+        "Set ENVPORT_TRAINER_TOKEN (for agents ENVPORT_AGENT_TOKEN, for you ENVPORT_ADMIN_TOKEN) to 16 characters or "
+        "more, such as `openssl rand -hex 32` makes; or listen on 127.0.0.1; or, where nobody else can reach it, say "
+        "--no-auth"
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.9.10"])
+def test_this_machine_is_served_without_tokens(host):
+    with bound_socket(host, 0) as listener:
+        refuse_open(listener, ServeConfig(), allow_open=False)
+
+
+def test_others_are_served_with_tokens_or_where_it_is_allowed():
+    tokens = Tokens.model_validate({"trainer": "t" * 16})
+    with bound_socket("0.0.0.0", 0) as listener:
+        refuse_open(listener, ServeConfig(tokens=tokens), allow_open=False)
+        refuse_open(listener, ServeConfig(), allow_open=True)
+
+
+async def test_one_server_answers_at_several_sockets(tmp_path):
+    with bound_socket("127.0.0.1", 0) as first, socket.socket(socket.AF_UNIX) as second:
+        second.bind(str(tmp_path / "worker"))
+        server = EnvServer(create_app(BaseEnv()), shutdown_timeout_s=1)
+        serving = asyncio.create_task(server.serve([first, second]))
+        url = url_of(first, "127.0.0.1")
+        async with asyncio.timeout(20):
+            while not server.started:
+                await asyncio.sleep(0.01)
+            by_path = httpx.AsyncHTTPTransport(uds=str(tmp_path / "worker"))
+            async with httpx.AsyncClient() as at_port, httpx.AsyncClient(transport=by_path) as at_path:
+                answers = [await http.get(f"{url}/livez") for http in (at_port, at_path)]
+        server.should_exit = True
+        await serving
+    assert [answer.json() for answer in answers] == [{"status": "alive"}] * 2
+
+
+def test_an_answer_says_nothing_of_the_server_and_who_asks_is_no_ones_claim(serve_env):
+    answer = httpx.get(f"{serve_env(BaseEnv())}/livez", headers={"X-Forwarded-For": "1.2.3.4"})
+    assert sorted(answer.headers) == ["content-length", "content-type", "date", "x-request-id"]
+
+
 def test_ipv6_is_served_too():
     try:
         with bound_socket("::1", 0) as listener:
-            from envport_protocol.server.serving import url_of
-
             assert url_of(listener, "::1") == f"http://[::1]:{listener.getsockname()[1]}"
             assert listener.family == socket.AF_INET6
     except ServeError:

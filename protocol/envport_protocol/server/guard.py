@@ -41,6 +41,8 @@ class GuardedProtocol(HttpToolsProtocol):
     max_header_bytes: int
     max_body_bytes: int
     timeout_s: float
+    parser: Any
+    """Let go of when the connection is lost."""
 
     _chunk = 0
     """Bytes that came last, at once."""
@@ -171,7 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         else:
-            is_due = cycle is None or cycle.response_complete
+            is_due = not cycle or cycle.response_complete
         if not is_due:
             self.transport.close()
             return
@@ -220,8 +222,9 @@ async def _send_whole(send: Send, answer: Answer, request_id: bytes) -> None:
     body = b"" if cycle.scope["method"] == "HEAD" else answer.body
     cycle.transport.write(_written(answer, headers, body))
     cycle.message_event.set()
-    if CLOSE in answer.headers:
-        cycle.transport.get_protocol().linger()
+    connection = cycle.transport.get_protocol()
+    if CLOSE in answer.headers and isinstance(connection, GuardedProtocol):
+        connection.linger()
     elif not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
