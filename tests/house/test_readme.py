@@ -63,6 +63,10 @@ def test_every_command_shown_exists(words: list[str], monkeypatch: pytest.Monkey
             assert "$(PYTHON) -m venv $(VENV)" in Path("Makefile").read_text("utf-8")
         case ["pip", "install", *packages]:
             assert all(re.match(r"envport(\[[a-z,]+\])?$", package) for package in packages)
+        case ["export", *variables]:
+            shown = set(re.findall(r"ENVPORT_\w+", " ".join(variables)))
+            assert shown
+            assert all(name in Path("docs/command-line.md").read_text("utf-8") for name in shown)
         case ["envport", *arguments]:
             parses(arguments)
         case _:
