@@ -68,6 +68,11 @@ class Batcher:
             raise told.with_traceback(None)  # each of a batch raises it, and it would collect the frames of all
         return told
 
+    def close(self) -> None:
+        """Breaks off what is under way: connections that are closed here do not tell those who read from them."""
+        for batch in self._batches:
+            batch.cancel()
+
     def _flush(self) -> None:
         waiting, self._waiting = [one for one in self._waiting if not one.told.done()], []
         for part in self._parts(waiting):

@@ -222,21 +222,21 @@ class EnvClient:
         try:
             manifest = await fetch_manifest(transport)
         except BaseException:
-            await http.close()
+            await transport.close()
             raise
         limits = manifest.limits
         transport.timeout_s = self._timeout_s or limits.call_timeout_s
         if self._may_batch and "batch" in manifest.capabilities:
             transport.batcher = Batcher(http, self.url, max_calls=limits.max_batch, max_bytes=limits.max_body_bytes)
         limiter = RolloutLimiter(limits.max_rollouts, self._retry_for_s)
-        self._connected = _Connected(http, transport, limiter, manifest)
+        self._connected = _Connected(transport, limiter, manifest)
 
     async def close(self) -> None:
         """Closes the connections. Rollouts that were not ended stay at the server until they are idle too long."""
         connected, self._connected = self._connected, None
         if connected is not None:
             connected.limiter.close()
-            await connected.http.close()
+            await connected.transport.close()
 
     def _open_http(self) -> Http:
         # Imported here: both are slow to import, and most commands never connect.
@@ -259,7 +259,6 @@ class EnvClient:
 
 
 class _Connected(NamedTuple):
-    http: Http
     transport: Transport
     limiter: RolloutLimiter
     manifest: Manifest

@@ -80,6 +80,12 @@ class Transport:
             call, answer_type, self.retry_for_s if retry_for_s is None else retry_for_s, retries
         )
 
+    async def close(self) -> None:
+        """Closes the connections. A call under way fails."""
+        if self.batcher is not None:
+            self.batcher.close()
+        await self._http.close()
+
     async def _answered(
         self, call: _Call, answer_type: type[AnswerT], budget_s: float, retries: Retries | None
     ) -> AnswerT:

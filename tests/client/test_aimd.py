@@ -61,6 +61,13 @@ async def test_a_refusal_halves_the_limit_and_others_of_the_same_moment_do_not()
     assert (limiter.limit, limiter.held) == (50, 4)
 
 
+async def test_the_limit_is_halved_once_a_second_at_most():
+    limiter = RolloutLimiter(100, patience_s=5.0)
+    for _ in range(3):
+        limiter.refused(sent_at=time.monotonic(), pause_s=0.0)
+    assert limiter.limit == 50
+
+
 async def test_a_refusal_of_a_start_that_was_sent_before_the_last_halving_tells_nothing_new(monkeypatch):
     monkeypatch.setattr("envport.aimd.HALVE_EVERY_S", 0.0)
     limiter = RolloutLimiter(100, patience_s=5.0)

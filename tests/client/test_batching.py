@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 
 import envport
 import httpx
 import pytest
+from envport_protocol import BaseEnv, tool
 
 URL = "http://env.test:8000"
 STARTED = {"rollout_id": "r1", "task_id": "t", "messages": [], "tools": [], "idle_timeout_s": 600.0}
@@ -204,6 +206,37 @@ async def test_a_batch_that_nobody_waits_for_is_broken_off(script, http):
         async with asyncio.timeout(5):
             await batch.was_left.wait()
         assert [task.cancelled() for task in tasks] == [True, True]
+
+
+async def test_a_batch_whose_last_callers_left_is_broken_off_though_others_had_their_answers(script, http):
+    async with rollout_of(http) as rollout:
+        answered, leaves = called(rollout, "a", "b")
+        batch = await script.batches.get()
+        batch.answer(0, said("A"))
+        assert await ended(answered) == "A"
+        leaves.cancel()
+        async with asyncio.timeout(5):
+            await batch.was_left.wait()
+
+
+async def test_a_client_that_is_closed_leaves_no_caller_of_a_batch_waiting(serve_env):
+    class Waits(BaseEnv):
+        @tool
+        async def wait(self) -> str:
+            """Never returns by itself."""
+            running.set()
+            await asyncio.Event().wait()
+            return "never"
+
+    running = threading.Event()
+    async with envport.connect(serve_env(Waits())) as env:
+        rollout = await env.start_rollout(messages=[{"role": "user", "content": ""}])
+        tasks = [asyncio.create_task(rollout.run_tool("wait")) for _ in range(2)]
+        while not running.is_set():
+            await asyncio.sleep(0.005)
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in told] == [RuntimeError, RuntimeError]
 
 
 async def test_a_call_that_was_cancelled_at_once_is_not_sent(script, http):

@@ -64,6 +64,20 @@ async def test_a_connection_that_stays_broken_names_the_url(kind):
         assert str(caught.value).startswith(f"{url}/v1/manifest: the connection dropped before the answer came (")
 
 
+async def test_a_batch_whose_connection_breaks_is_finished_by_single_calls():
+    manifest = MANIFEST[:-1] + b',"capabilities":["batch"]}'
+    line = b'{"id":"0","status":200,"body":{"tools":[]}}\n'
+    half = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n" % (len(line), line)
+    )
+    tools = b'{"tools":[{"name":"from_a_single_call"}]}'
+    async with listener(answer(manifest), half, answer(tools)) as (url, turns), envport.connect(url) as env:
+        first, second = await asyncio.gather(env.list_tools(), env.list_tools())
+        assert (first, [tool.name for tool in second]) == ([], ["from_a_single_call"])
+        assert turns == []
+
+
 async def test_https_on_a_plain_port_says_to_check_it():
     async with listener() as (url, _):
         with pytest.raises(envport.TransportError, match="check http or https, and the certificate"):
@@ -72,7 +86,7 @@ async def test_https_on_a_plain_port_says_to_check_it():
 
 async def test_as_many_calls_can_be_under_way_as_a_step_has():
     async with listener() as (url, _), envport.connect(url) as env:
-        http = env._connected.http
+        http = env._transport._http
         assert isinstance(http, OverAiohttp)
         assert http._session.connector.limit == MAX_CONNECTIONS == 1024
 
@@ -88,7 +102,7 @@ async def test_closing_closes_the_connections():
     async with listener() as (url, _):
         env = envport.connect(url)
         async with env:
-            session = env._connected.http._session
+            session = env._transport._http._session
         assert session.closed
         with pytest.raises(RuntimeError, match="not open"):
             await env.list_tools()
