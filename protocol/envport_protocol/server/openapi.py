@@ -211,25 +211,17 @@ def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _sharpen(definitions: dict[str, Any], max_batch: int) -> None:
-    """Adds what the classes check and pydantic does not tell."""
+    """Adds what is checked and pydantic does not tell."""
     definitions["BatchRequest"]["properties"]["calls"]["maxItems"] = max_batch
-    start = definitions["StartRolloutRequest"]
-    null = {"type": "null"}
-    start["properties"]["seed"] |= {"minimum": -(2**63), "maximum": 2**64 - 1}
-    for schema in start["properties"]["index"]["anyOf"][:1]:
-        schema["maximum"] = 2**64 - 1
-    start["oneOf"] = [
-        {
-            "required": [*named],
-            "properties": {**named, **{other: null for other in _WAYS if other not in named}},
-        }
-        for named in (
-            {"task_id": {"type": "string"}},
-            {"split": {"type": "string"}, "index": {"type": "integer"}},
-            {"messages": {"type": "array"}, "ground_truth": {}},
-        )
+    definitions["StartRolloutRequest"]["oneOf"] = [
+        _naming(task_id={"type": "string"}),
+        _naming(split={"type": "string"}, index={"type": "integer"}),
+        _naming("ground_truth", messages={"type": "array"}),
     ]
-    start["oneOf"][-1]["required"] = ["messages"]
 
 
-_WAYS = ("task_id", "split", "index", "messages", "ground_truth")
+def _naming(*optional: str, **required: dict[str, str]) -> dict[str, Any]:
+    """One way to name a task: these fields, these perhaps, and none of the other ways'."""
+    ways = ("task_id", "split", "index", "messages", "ground_truth")
+    others = {name: {"type": "null"} for name in ways if name not in required and name not in optional}
+    return {"required": [*required], "properties": {**required, **others}}
