@@ -371,16 +371,23 @@ def test_what_runs_is_finished_when_it_is_told_to_stop(tmp_path, number, status,
         for rollout_id in ids:
             server.start(rollout_id)
         workers = [psutil.Process(pid) for pid in server.pids]
-        with ThreadPoolExecutor(6) as pool:
-            running = [
-                pool.submit(server.run, rollout_id, f"c{connection}", "wait", connection, gate="gate")
-                for connection, rollout_id in enumerate(ids * 2)
-            ]
-            until(lambda: sum(line.endswith(" waits") for line in server.ledger) == 6)
+        waits = [
+            {"rollout_id": rollout_id, "call_id": "c", "tool_name": "wait", "arguments": {"gate": "gate"}}
+            for rollout_id in ids
+        ]
+        calls = [{"id": wait["rollout_id"], "verb": "run_tool", "body": wait} for wait in waits]
+        for connection in server.connections[1:]:
+            connection.close()  # so two workers have nothing to do but what the third one asks them
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(server.post, "batch", calls=calls)
+            until(lambda: sum(line.endswith(" waits") for line in server.ledger) == 3)
             server.process.send_signal(number)
             until(lambda: refuses(server.url))
+            gone, _ = psutil.wait_procs(workers, timeout=1.0)
+            assert gone == [], "all workers wait for what they run"
             (tmp_path / "gate").touch()
-            assert [text_of(one.result()) for one in running] == ["gate"] * 6
+            lines = [json.loads(line) for line in running.result().text.splitlines()]
+        assert {line["id"]: line["status"] for line in lines} == dict.fromkeys(ids, 200)
         told, err = server.process.communicate(timeout=30)
         assert (server.process.returncode, told, err) == (status, out, "")
         assert not any(worker.is_running() for worker in workers)
