@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 class ThreadPool(Executor):
-    """At most `max_threads` threads, begun as they are needed; further work waits in line.
+    """`max_threads` threads, all begun with the first work; what is more waits in line.
+
+    Beginning one waits until it runs, and so for every thread that is busy in Python: later the event loop would stand
+    still for that.
 
     Unlike the standard library's pool, its threads are daemons: a method that never returns does not keep the
     process from exiting.
@@ -24,7 +27,6 @@ class ThreadPool(Executor):
     def __init__(self, max_threads: int) -> None:
         self._max_threads = max_threads
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._threads = 0
         self._closed = False
@@ -41,12 +43,20 @@ class ThreadPool(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("the thread pool is shut down")
-            if not self._idle.acquire(blocking=False) and self._threads < self._max_threads:
-                threading.Thread(target=self._work, name=f"envport-{self._threads + 1}", daemon=True).start()
-                self._threads += 1
+            self._begin_threads()
             # Last: where no thread could be begun, the caller is told so, and the work must not run later.
             self._jobs.put((future, partial(fn, *args, **kwargs)))
         return future
+
+    def _begin_threads(self) -> None:
+        while self._threads < self._max_threads:
+            try:
+                threading.Thread(target=self._work, name=f"envport-{self._threads + 1}", daemon=True).start()
+            except RuntimeError:
+                if not self._threads:
+                    raise
+                return
+            self._threads += 1
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
         """Idle threads end; busy ones end after their work. Never waits, whatever `wait` says."""
@@ -72,4 +82,3 @@ class ThreadPool(Executor):
                     with self._lock:
                         self.busy -= 1
             del job, future, function
-            self._idle.release()
