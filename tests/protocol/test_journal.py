@@ -163,6 +163,22 @@ def test_a_rollout_that_nobody_asks_for_after_a_restart_expires(tmp_path):
         assert len(segments(tmp_path)) == 1
 
 
+def test_a_rollout_that_only_its_tools_were_asked_of_does_not_expire(tmp_path):
+    clock = Clock()
+    with journal_of(tmp_path, clock=clock) as journal:
+        journal.started("r1", b"start", b"started", keep_calls=True)
+        for _ in range(100):
+            clock.now += 10
+            journal.used("r1")
+        assert journal.size_bytes < 1500
+        with files_of_at_most(0):
+            clock.now += IDLE_S / 2
+            journal.used("r1")
+        journal.used("never seen")
+    with journal_of(tmp_path, clock=clock) as journal:
+        assert journal.read("r1") == Recovered(b"start", b"started", [])
+
+
 def test_rollouts_of_another_version_are_held_but_not_read(tmp_path):
     with journal_of(tmp_path) as journal:
         journal.started("r1", b"start", b"started", keep_calls=True)
@@ -252,6 +268,21 @@ def test_a_last_record_that_was_torn_at_any_byte_is_cut_and_all_before_it_kept(t
             journal.called("r1", "next", b"", b"")
         with journal_of(folder) as journal:
             assert journal.read("r1").calls == [*calls, JournaledCall("next", b"", b"", False)], length
+
+
+def test_a_rollout_that_lost_a_record_stays_lost_after_further_restarts(tmp_path):
+    with journal_of(tmp_path) as journal:
+        journal.started("r1", b"start", b"started", keep_calls=True)
+        journal.started("r2", b"start", b"started", keep_calls=True)
+    with journal_of(tmp_path) as journal:
+        journal.read("r1")
+        journal.called("r1", "c1", b"?", b"!")
+    damaged = segments(tmp_path)[-1]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    for _ in range(3):
+        with journal_of(tmp_path) as journal:
+            assert journal.holds("r1")
+            assert journal.read("r1") is None
 
 
 def test_a_flipped_bit_at_any_byte_loses_rollouts_but_never_gives_a_wrong_answer(tmp_path, caplog):
@@ -440,9 +471,17 @@ class JournalMachine(RuleBasedStateMachine):
             return
         self.journal.called(rollout_id, key, body, body[::-1], is_error)
         rollout = self.open.get(rollout_id)
-        if rollout is not None:
+        if rollout is None:
+            self._used(rollout_id)
+        else:
             rollout.calls.append(JournaledCall(key, body, body[::-1], is_error))
             self.used_at[rollout_id] = self.clock.now
+
+    @rule(rollout_id=IDS)
+    def use(self, rollout_id: str) -> None:
+        if rollout_id not in self.unread:
+            self.journal.used(rollout_id)
+            self._used(rollout_id)
 
     @rule(rollout_id=IDS)
     def end(self, rollout_id: str) -> None:
@@ -451,7 +490,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.ended_ids[-1] == rollout_id
         self.unread.discard(rollout_id)
 
-    @rule(seconds=st.floats(0, IDLE_S / 5))
+    @rule(seconds=st.floats(0, IDLE_S / 2))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
@@ -492,6 +531,10 @@ class JournalMachine(RuleBasedStateMachine):
             if rollout is not None
         )
         assert self.journal.size_bytes < 2 * needed + 6 * (700 + 600)
+
+    def _used(self, rollout_id: str) -> None:
+        if rollout_id in self.open and self.clock.now - self.used_at[rollout_id] >= IDLE_S / 4:
+            self.used_at[rollout_id] = self.clock.now
 
     def _forget_expired(self) -> None:
         expired = {one for one in self.unread if self.used_at[one] + IDLE_S <= self.clock.now}

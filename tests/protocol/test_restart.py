@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import httpx
 import pytest
+from envport_protocol.hosting.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -292,3 +293,13 @@ def test_a_server_that_would_answer_otherwise_says_lost_and_gives_no_wrong_answe
             answer = server.link("r2", number)
             assert "start a new" in lost(answer.status_code, answer.json())
         assert server.post("start_rollout", rollout_id="new", split="train", index=2).status_code == 200
+
+
+def test_a_record_that_this_version_cannot_read_is_a_lost_rollout(tmp_path):
+    identity = {"name": "chain", "version": "1", "digest": None}
+    journal = Journal.open(tmp_path / "journal", identity, idle_timeout_s=600)
+    journal.started("old", b'{"another": "form"}', b"{}", keep_calls=True)
+    journal.close()
+    with serving(tmp_path) as server:
+        answer = server.link("old", 0)
+        assert "was journaled by another version of envport; start a new one" in lost(answer.status_code, answer.json())

@@ -31,6 +31,8 @@ _SMALL_BYTES = 2**20
 """The segment being written is left for a new one when nothing in it is needed, but not below this."""
 _OPEN_SEGMENTS = 4
 """Rollouts that live longer than it takes to write so many segments are moved on, if most of these is not needed."""
+_USED_PER_IDLE = 4
+"""A rollout that is in use, but calls nothing, is recorded so often in an idle timeout."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -119,7 +121,7 @@ class Journal:
         entry = self._index.entries.get(rollout_id)
         if entry is None or not entry.is_held:
             return False
-        return entry.is_read or entry.at + self._idle_timeout_s > self._clock()
+        return not entry.is_left or entry.at + self._idle_timeout_s > self._clock()
 
     def read(self, rollout_id: str) -> Recovered | None:
         """What an earlier process journaled of it; None where that is not to be had, or of another environment.
@@ -165,14 +167,25 @@ class Journal:
             InfraError: it could not be written, so it must not be answered.
         """
         entry = self._index.entries.get(rollout_id)
-        if entry is None:
+        if entry is None or entry.is_left:
             return
-        now = self._clock()
         if entry.keeps_calls:
-            self._add(entry, Record(Kind.FAILED if is_error else Kind.CALLED, now, rollout_id, key, request, answer))
-        elif now - entry.at > self._idle_timeout_s / 4:
-            # Only to be known as not idle: each call would be a write for nothing.
-            self._append(Record(Kind.STARTED_WITHOUT_CALLS, now, rollout_id))
+            kind = Kind.FAILED if is_error else Kind.CALLED
+            self._add(entry, Record(kind, self._clock(), rollout_id, key, request, answer))
+        else:
+            self.used(rollout_id)
+
+    def used(self, rollout_id: str) -> None:
+        """Something was asked of a rollout, so it is not idle. Written only now and then, and never a failure."""
+        entry = self._index.entries.get(rollout_id)
+        now = self._clock()
+        if entry is None or entry.is_left or now - entry.at < self._idle_timeout_s / _USED_PER_IDLE:
+            return
+        try:
+            self._append(Record(Kind.USED, now, rollout_id))
+        except InfraError as error:
+            log.warning("that the rollout %r is in use was not journaled: %s", rollout_id, error)
+        else:
             entry.at = now
 
     def ended(self, rollout_id: str) -> None:
@@ -296,11 +309,7 @@ class Journal:
     def _expire_held(self, now: float) -> None:
         if now < self._held_until:
             return
-        held = {
-            rollout_id: entry.at
-            for rollout_id, entry in self._index.entries.items()
-            if entry.is_held and not entry.is_read
-        }
+        held = {rollout_id: entry.at for rollout_id, entry in self._index.entries.items() if entry.is_left}
         for rollout_id in [rollout_id for rollout_id, at in held.items() if at + self._idle_timeout_s <= now]:
             self._drop(rollout_id)
             del held[rollout_id]

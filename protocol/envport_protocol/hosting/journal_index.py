@@ -56,6 +56,11 @@ class Entry:
         """The numbers of the segments that hold a record of it."""
         return {place >> _OFFSET_BITS for place in self.places}
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it is as an earlier process left it; so it stays for the idle timeout."""
+        return self.is_held and not self.is_read
+
     def give_up(self) -> None:
         """It cannot be rebuilt any more; only that it was open stays known."""
         self.keeps_calls = False
@@ -76,7 +81,7 @@ class JournalIndex:
         """The first record of a new segment: all that must be known of the segments before it."""
         first = {
             "identity": self._identity,
-            "open": {rollout_id: entry.at for rollout_id, entry in self.entries.items()},
+            "open": {rollout_id: [entry.at, entry.keeps_calls] for rollout_id, entry in self.entries.items()},
             "ended": [*self.ended],
         }
         return Record(Kind.OPENED, at, request=orjson.dumps(first))
@@ -136,6 +141,8 @@ class JournalIndex:
             keeps_calls = is_ours and record.kind is Kind.STARTED
             entry = self.entries[record.rollout_id] = Entry(record.at, keeps_calls)
         entry.at = record.at
+        if record.kind is Kind.USED:
+            return
         if entry.keeps_calls and is_ours:
             entry.add(segment, offset, record.size)
         else:
@@ -145,15 +152,17 @@ class JournalIndex:
         """Takes over what was open and what had ended; whether the segment's records are of this identity."""
         try:
             first: dict[str, Any] = orjson.loads(record.request)
-            was_open: dict[str, float] = dict(first["open"])
+            was_open = {rollout_id: (float(at), bool(kept)) for rollout_id, (at, kept) in first["open"].items()}
             self.ended = OrderedDict.fromkeys(first["ended"])
             is_ours = bool(first["identity"] == self._identity)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise DamagedError(offset, is_torn=False) from None
-        self.entries = {
-            rollout_id: self.entries.get(rollout_id) or Entry(at, keeps_calls=False)
-            for rollout_id, at in was_open.items()
-        }
+        before, self.entries = self.entries, {}
+        for rollout_id, (at, keeps_calls) in was_open.items():
+            entry = self.entries[rollout_id] = before.get(rollout_id) or Entry(at, keeps_calls=False)
+            entry.at = at
+            if not keeps_calls:
+                entry.give_up()  # of another start than the records before, or some of its records are gone
         return is_ours
 
     def _set_aside(self, segment: Segment, damage: DamagedError) -> None:

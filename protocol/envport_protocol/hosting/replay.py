@@ -133,8 +133,13 @@ class Replay(Before["RolloutState"]):
                 f"the rollout {rollout_id!r} was of another version of this environment, before a restart; start a "
                 "new one"
             )
-        record = StartRecord.from_bytes(recovered.start_request)
-        calls = {call.key: _stored(call) for call in recovered.calls}
+        try:
+            record = StartRecord.from_bytes(recovered.start_request)
+            calls = {call.key: _stored(call) for call in recovered.calls}
+        except (KeyError, TypeError, ValueError) as error:
+            raise RolloutLostError(
+                f"the rollout {rollout_id!r} was journaled by another version of envport; start a new one"
+            ) from error
         state, answer = await self._begin(rollout_id, record.start)
         try:
             if answer != recovered.start_answer:
@@ -160,6 +165,10 @@ class Replay(Before["RolloutState"]):
             self._journal.called(rollout_id, key, request, outcome.to_body().model_dump_json().encode(), is_error=True)
         else:
             self._journal.called(rollout_id, key, request, outcome)
+
+    def used(self, rollout_id: str) -> None:
+        """Records that a rollout is not idle."""
+        self._journal.used(rollout_id)
 
     def ended(self, rollout_id: str) -> None:
         """Records an end."""

@@ -114,6 +114,9 @@ class Before(Generic[S]):
     def called(self, rollout_id: str, key: str, request: bytes, outcome: bytes | WireError) -> None:
         """Told of the outcome of a call, before its answer goes out."""
 
+    def used(self, rollout_id: str) -> None:
+        """Told that something was asked of a rollout that is not a call of it."""
+
     def ended(self, rollout_id: str) -> None:
         """Told of the end of a rollout."""
 
@@ -300,7 +303,9 @@ class RolloutStore(Generic[S]):
             UnknownRolloutError, RolloutEndedError, RolloutLostError: no such rollout, or not any more.
             WireError: its start failed.
         """
-        return (await self._started(rollout_id)).state
+        rollout = await self._started(rollout_id)
+        self._before.used(rollout_id)
+        return rollout.state
 
     async def finished(self, rollout_id: str, prefix: str) -> dict[str, StoredCall]:
         """The calls whose keys begin with `prefix`, in the order they ended, once all that run now are over.

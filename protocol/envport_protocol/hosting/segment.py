@@ -37,6 +37,8 @@ class Kind(IntEnum):
     ENDED = 6
     MOVED = 7
     """All records of a rollout again, in one, so that those before it are needed no more."""
+    USED = 8
+    """Something was asked of a rollout that changed nothing."""
 
 
 class Record(NamedTuple):
