@@ -73,10 +73,10 @@ class EnvClient:
         self,
         url: str,
         *,
-        token: str | None,
+        token: str | None = None,
         timeout_s: float | None,
         retry_for_s: float,
-        batch: bool,
+        batch: bool = True,
         http: httpx.AsyncClient | None,
     ) -> None:
         self.url = checked_url(url)
