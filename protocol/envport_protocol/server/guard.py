@@ -222,11 +222,12 @@ async def _send_whole(send: Send, answer: Answer, request_id: bytes) -> None:
     body = b"" if cycle.scope["method"] == "HEAD" else answer.body
     cycle.transport.write(_written(answer, headers, body))
     cycle.message_event.set()
-    connection = cycle.transport.get_protocol()
-    if CLOSE in answer.headers and isinstance(connection, GuardedProtocol):
-        connection.linger()
-    elif not cycle.keep_alive:
-        cycle.transport.close()
+    if not cycle.keep_alive:
+        connection = cycle.transport.get_protocol() if CLOSE in answer.headers else None
+        if isinstance(connection, GuardedProtocol):
+            connection.linger()
+        else:
+            cycle.transport.close()
     cycle.on_response()
 
 
