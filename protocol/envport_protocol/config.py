@@ -83,6 +83,8 @@ class ServeConfig(BaseModel):
     """Key of the rollouts' own tokens; all workers of a server share it. None: a random one, kept in the journal."""
     journal: Path | None = None
     """Folder of the journal, from which rollouts are rebuilt after a restart. None: a restart loses them."""
+    options_digest: str | None = None
+    """Names the options that the environment was made with: rollouts that were journaled under others are lost."""
 
     @property
     def limits(self) -> Limits:

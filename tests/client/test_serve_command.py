@@ -142,12 +142,13 @@ import os
 from envport_protocol import BaseEnv, tool
 
 class GreetEnv(BaseEnv):
-    def __init__(self, deterministic=True):
+    def __init__(self, deterministic=True, start=0):
+        self.first = start
         self.deterministic = deterministic
         self.counts = {}
 
     def start_rollout(self, rollout_id):
-        self.counts[rollout_id] = 0
+        self.counts[rollout_id] = self.first
 
     @tool
     async def count(self, rollout_id: str) -> str:
@@ -200,6 +201,16 @@ def test_the_same_command_after_a_crash_finds_its_rollouts(folder, tmp_path):
         call = {"rollout_id": rollout.rollout_id, "call_id": "next", "tool_name": "count", "arguments": {}}
         answer = httpx.post(f"{url}/v1/run_tool", json=call, timeout=20)
         assert answer.json()["content"] == [{"type": "text", "text": "2"}]
+
+
+def test_a_rollout_that_was_begun_under_other_options_is_lost(folder):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    args = [str(folder), "--port", free_port(), "--journal", str(folder / "journal")]
+    with served(*args, kill=True) as url:
+        assert status(url, "start_rollout", rollout_id="r1", messages=MESSAGES) == 200
+    call = {"rollout_id": "r1", "call_id": "c1", "tool_name": "count", "arguments": {}}
+    with served(*args, "--option", "start=5") as url:
+        assert status(url, "run_tool", **call) == 410
 
 
 @pytest.mark.parametrize("how", ["not deterministic", "no journal"])

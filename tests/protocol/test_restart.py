@@ -296,7 +296,7 @@ def test_a_server_that_would_answer_otherwise_says_lost_and_gives_no_wrong_answe
 
 
 def test_a_record_that_this_version_cannot_read_is_a_lost_rollout(tmp_path):
-    identity = {"name": "chain", "version": "1", "digest": None}
+    identity = {"name": "chain", "version": "1", "digest": None, "options": None}
     journal = Journal.open(tmp_path / "journal", identity, idle_timeout_s=600)
     journal.started("old", b'{"another": "form"}', b"{}", keep_calls=True)
     journal.close()

@@ -477,7 +477,12 @@ def _native_fork(env: BaseEnv) -> tuple[NamedCall | None, NamedCall | None]:
 def _open_journal(name: str, config: ServeConfig) -> Journal | None:
     if config.journal is None:
         return None
-    identity = {"name": name, "version": config.version, "digest": config.digest}
+    identity = {
+        "name": name,
+        "version": config.version,
+        "digest": config.digest,
+        "options": config.options_digest,
+    }
     return Journal.open(config.journal, identity, idle_timeout_s=config.idle_timeout_s)
 
 
