@@ -331,3 +331,23 @@ def test_several_workers_serve_at_one_address(folder):
         for _ in range(8):
             with env.start_rollout(messages=MESSAGES) as rollout:
                 assert rollout.run_tool("greet").text == "hello"
+
+
+def test_the_workers_of_a_crashed_command_leave_their_rollouts_to_the_next_one(folder, tmp_path):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    args = [str(folder), "--port", free_port(), "--workers", "2", "--journal", str(tmp_path / "journal")]
+    ids = [f"g{group}.{member}" for group in range(6) for member in range(2)]
+
+    def counted(url: str, rollout_id: str, call_id: str) -> str:
+        call = {"rollout_id": rollout_id, "call_id": call_id, "tool_name": "count", "arguments": {}}
+        answer = httpx.post(f"{url}/v1/run_tool", json=call, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["content"][0]["text"]
+
+    with served(*args, kill=True) as url:
+        for rollout_id in ids:
+            assert status(url, "start_rollout", rollout_id=rollout_id, messages=MESSAGES) == 200
+        assert [counted(url, rollout_id, "c1") for rollout_id in ids] == ["1"] * len(ids)
+    with served(*args) as url:
+        assert [counted(url, rollout_id, "c1") for rollout_id in ids] == ["1"] * len(ids)
+        assert [counted(url, rollout_id, "c2") for rollout_id in ids] == ["2"] * len(ids)

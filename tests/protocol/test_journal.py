@@ -206,9 +206,16 @@ def test_a_journal_of_before_the_machine_booted_is_not_believed(tmp_path, monkey
         assert journal.read("r1") is None
 
 
-def test_one_process_at_a_time_has_a_journal(tmp_path):
+def test_one_process_at_a_time_has_a_journal(tmp_path, monkeypatch):
+    monkeypatch.setattr("envport_protocol.hosting.journal_folder._LOCK_PATIENCE_S", 0.1)
     with journal_of(tmp_path), pytest.raises(ServeError, match=r"another server has the journal .* open; stop it"):
         opened(tmp_path)
+    opened(tmp_path).close()
+
+
+def test_a_server_that_ends_just_now_is_waited_for(tmp_path, monkeypatch):
+    first = opened(tmp_path)
+    monkeypatch.setattr("envport_protocol.hosting.journal_folder.time.sleep", lambda _: first.close())
     opened(tmp_path).close()
 
 

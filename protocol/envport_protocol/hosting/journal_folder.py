@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECRET_BYTES = 32
+_LOCK_PATIENCE_S = 3.0
+"""Workers whose server was killed take a moment to notice, and the next server may be faster."""
+_LOCK_PAUSE_S = 0.05
 
 
 def locked_folder(folder: Path) -> int:
     """The descriptor that holds the folder's lock until it is closed or the process ends. Makes the folder.
 
     Raises:
-        ServeError: another process holds it.
+        ServeError: another process holds it, and goes on doing so.
         OSError: the folder cannot be made or is another user's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ServeError(
-            f"another server has the journal {folder} open; stop it, or choose another folder for this one"
-        ) from None
+        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        while not _has_locked(lock):
+            if time.monotonic() >= deadline:
+                raise ServeError(
+                    f"another server has the journal {folder} open; stop it, or choose another folder for this one"
+                )
+            time.sleep(_LOCK_PAUSE_S)
     except BaseException:
         os.close(lock)
         raise
@@ -67,6 +72,14 @@ def journal_boundary(folder: Path) -> Generator[None]:
             f"the journal {folder} cannot be used: {error}; expected a folder that belongs to this user and can be "
             "written: choose another, or serve without a journal"
         ) from error
+
+
+def _has_locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_secret(path: Path) -> None:
