@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,15 +40,31 @@ class _UnmakeableError(Exception):
 
 def arguments_for(schema: Mapping[str, Any], random: Random) -> dict[str, Any] | None:
     """Arguments that fit a tool's schema; None where none could be made."""
-    validator = Draft202012Validator(schema)
-    for _ in range(_TRIES):
+    validator = validator_of(schema)
+    for _ in range(_TRIES if validator else 0):
         try:
             value = _Maker(schema, random).value(schema, 0)
         except (_UnmakeableError, RecursionError):
             continue
-        if isinstance(value, dict) and validator.is_valid(value):
+        if validator and isinstance(value, dict) and validator.is_valid(value):
             return cast("dict[str, Any]", value)
     return None
+
+
+def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator | None:
+    """What tells whether arguments fit a schema; None where it is no schema."""
+    return _validator(json.dumps(schema))
+
+
+@lru_cache(maxsize=256)
+def _validator(schema_text: str) -> Draft202012Validator | None:
+    # Checking a schema takes longer than a call over HTTP.
+    schema = json.loads(schema_text)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError:
+        return None
+    return Draft202012Validator(schema)
 
 
 class _Maker:
@@ -143,11 +162,11 @@ class _Maker:
 
     def _text(self, schema: dict[str, Any]) -> str:
         if schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
+            return _FORMATS[str(schema["format"])]
         if "pattern" in schema:
             return self._matching(schema["pattern"])
         text = self._random.choice(_WORDS)
-        least = schema.get("minLength", 0)
+        least: int = schema.get("minLength", 0)
         return (text * (1 + least // len(text)))[: schema.get("maxLength", max(least, len(text)))]
 
     def _matching(self, pattern: str) -> str:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from envport.check.wire import Reply, Wire
 
 NO_SUCH_TOOL = "envport-check-no-such-tool"
-_CLEANUP_TIMEOUT_S = 10.0
+_CLEANUP_TIMEOUT_S = 15.0
+_ENDS_AT_A_TIME = 64
+_ON_ITS_WAY_S = 0.1
 _MADE_UP_TRUTH = "envport-check-truth"
 
 
@@ -66,7 +68,8 @@ class Probe:
     @property
     def limits(self) -> dict[str, Any]:
         """What the manifest says that the server allows."""
-        return self.manifest.get("limits", {})
+        limits: dict[str, Any] = self.manifest.get("limits", {})
+        return limits
 
     @property
     def can_launch(self) -> bool:
@@ -90,6 +93,17 @@ class Probe:
         """
         if not self.can(capability):
             raise NotApplicableError(f"the environment has not the capability {capability!r}")
+
+    def needs_version(self, *version: int) -> None:
+        """Passes where the server speaks this version of the protocol.
+
+        Raises:
+            NotApplicableError: it speaks only older ones.
+        """
+        highest = str(self.manifest["protocol"].get("max", "1.0"))
+        if tuple(int(part) for part in highest.split(".")) < version:
+            since = ".".join(map(str, version))
+            raise NotApplicableError(f"the server speaks protocol {highest}, and this came with {since}")
 
     def for_check(self) -> Probe:
         """The same server for one check, which knows the rollouts of this check alone."""
@@ -142,8 +156,12 @@ class Probe:
 
     async def ask_start(self, body: dict[str, Any], wire: Wire | None = None) -> Reply:
         """The answer to this start, whatever it is."""
-        self._opened[body["rollout_id"]] = self.wire
-        return await (wire or self.wire).post("start_rollout", body)
+        was_open = body["rollout_id"] in self._opened
+        self.will_open(body["rollout_id"])
+        reply = await (wire or self.wire).post("start_rollout", body)
+        if reply.status >= 400 and not was_open:
+            self._opened.pop(body["rollout_id"], None)
+        return reply
 
     async def start(self, number: int = 0, *, wire: Wire | None = None, **more: Any) -> Rollout:
         """A rollout that was started.
@@ -166,7 +184,7 @@ class Probe:
         A tool for which no arguments can be made is called with some that its schema refuses. An environment without
         tools is called by a name that it does not have. Both have an answer too.
         """
-        tools = self.manifest.get("tools") or [{"name": NO_SUCH_TOOL}]
+        tools: list[dict[str, Any]] = self.manifest.get("tools") or [{"name": NO_SUCH_TOOL}]
         chance = random.Random(self.seed)  # noqa: S311 - the same calls for the same seed
         calls: list[Call] = []
         for number in range(how_many):
@@ -182,13 +200,15 @@ class Probe:
     async def end_all(self) -> None:
         """Ends what the check opened and did not end."""
         opened, self._opened = self._opened, {}
+        slots = asyncio.Semaphore(_ENDS_AT_A_TIME)
         if opened:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLEANUP_TIMEOUT_S):
-                    await asyncio.gather(*(self._end(*one) for one in opened.items()), return_exceptions=True)
+                    await asyncio.gather(*(self._end(*one, slots) for one in opened.items()), return_exceptions=True)
 
-    async def _end(self, rollout_id: str, wire: Wire) -> None:
-        reply = await wire.post("end_rollout", {"rollout_id": rollout_id})
-        if reply.status == 404:  # its start may still be on its way
-            await asyncio.sleep(0.1)
-            await wire.post("end_rollout", {"rollout_id": rollout_id})
+    async def _end(self, rollout_id: str, wire: Wire, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            reply = await wire.post("end_rollout", {"rollout_id": rollout_id})
+            if reply.status == 404:  # its start may still be on its way
+                await asyncio.sleep(_ON_ITS_WAY_S)
+                await wire.post("end_rollout", {"rollout_id": rollout_id})

@@ -40,7 +40,7 @@ class Rollout:
     @property
     def token(self) -> str:
         """Its own token; empty where the server gave none."""
-        return good(self.started).get("token", "")
+        return str(good(self.started).get("token", ""))
 
     def over(self, wire: Wire) -> Rollout:
         """The same rollout, asked over another connection or with another token."""

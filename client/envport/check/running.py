@@ -23,6 +23,8 @@ from envport.handshake import checked_url
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from envport_protocol import BaseEnv
+
     from envport.check.definition import Check
     from envport.check.launching import Launcher, Server
 
@@ -33,19 +35,22 @@ _POLL_S = 0.1
 async def run(
     target: str | Path,
     *,
-    project: Path | None = None,
+    project: Path | BaseEnv | None = None,
     only: Iterable[str] = (),
     seed: int = 0,
     timeout_s: float = 60.0,
     access: Access | None = None,
+    launcher: Launcher | None = None,
     on_check: Callable[[str], object] = lambda name: None,
 ) -> Report:
     """What the checks find at a URL, or of an environment's folder, which is then served for them.
 
-    `project` is the folder of the environment behind a URL: its code knows the ground truth and the oracle. `only` are
+    `project` is the environment behind a URL, or its folder: its code knows the ground truth and the oracle. `only` are
     the names of the checks to run, by default all. `timeout_s` is how long an answer may take. `access` are the tokens
-    of a server that asks for some. `on_check` is told the name of each check as it begins. The server should have no
-    other clients meanwhile: some checks count what it does, or fill it.
+    of a server that asks for some. `launcher` starts further servers of the environment behind a URL, for the checks
+    that fill or kill one; a folder has its own. `on_check` is told the name of each check as it begins.
+
+    The server should have no other clients meanwhile: some checks count what it does, or fill it.
 
     Raises:
         EnvportError: no environment answers there, it cannot be served, or there is no check of that name.
@@ -55,11 +60,11 @@ async def run(
     async with AsyncExitStack() as stack:
         if is_url(target):
             truths = await Truths.of(project) if project else None
-            bench = _Bench(None, seed, timeout_s, truths)
+            bench = _Bench(launcher, seed, timeout_s, truths)
             probe = await stack.enter_async_context(bench.connected(str(target), access or Access()))
         else:
             folder = Path(target)
-            bench = _Bench(folder_launcher(folder), seed, timeout_s, await Truths.of(project or folder))
+            bench = _Bench(launcher or folder_launcher(folder), seed, timeout_s, await Truths.of(project or folder))
             probe, _ = await stack.enter_async_context(bench.launched({"request_timeout_s": 2.0}))
         findings = await _findings(checks, probe, on_check)
     return _report(str(target), probe.manifest, findings, time.monotonic() - begun)
@@ -154,8 +159,7 @@ async def _finding(check: Check, probe: Probe) -> Finding:
         status, seen = Status.NOT_APPLICABLE, str(error)
     except EnvportError as error:
         status, seen = Status.FAILED, f"{type(error).__name__}: {error}"
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        # An answer of a form that nobody foresaw must fail its check, not the run.
+    except Exception as error:  # noqa: BLE001 - an answer that nobody foresaw must fail its check, not the run
         status, seen = Status.FAILED, f"an answer has not the form of the protocol ({type(error).__name__}: {error})"
     finally:
         await own.end_all()

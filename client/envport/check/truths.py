@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envport_protocol import BaseEnv
 from envport_protocol.calling import invoke
 from envport_protocol.hosting.taskbook import TaskBook
 from envport_protocol.project import load_env
@@ -11,7 +12,7 @@ from envport_protocol.project import load_env
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envport_protocol import BaseEnv, EnvTask
+    from envport_protocol import EnvTask
 
 
 class Truths:
@@ -28,7 +29,7 @@ class Truths:
         Raises:
             EnvportError: its code cannot be loaded, or its tasks cannot be read.
         """
-        made = load_env(env) if not hasattr(env, "compute_reward") else env
+        made = env if isinstance(env, BaseEnv) else load_env(env)
         book = TaskBook(made)
         await book.open()
         return cls(made, book)

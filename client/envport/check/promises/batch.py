@@ -67,12 +67,13 @@ async def batch_streams_as_calls_are_done(probe: Probe) -> str:
 
 
 async def _compare(probe: Probe, verb: str, bodies: list[dict[str, Any]]) -> None:
-    calls = [{"id": f"n{number}", "verb": verb, "body": body} for number, body in enumerate(bodies)]
+    by_name = {f"n{number}": body for number, body in enumerate(bodies)}
+    calls: list[dict[str, Any]] = [{"id": name, "verb": verb, "body": body} for name, body in by_name.items()]
     lines = [line async for _, line in probe.wire.batch(calls)]
-    if sorted(line["id"] for line in lines) != sorted(call["id"] for call in calls):
-        raise BrokenError(f"{len(calls)} calls of {verb}, lines of {sorted(line['id'] for line in lines)}")
-    by_id = {line["id"]: line for line in lines}
-    for call in calls:
-        alone, line = await probe.wire.post(verb, call["body"]), by_id[call["id"]]
+    answered = sorted(line["id"] for line in lines)
+    if answered != sorted(by_name):
+        raise BrokenError(f"{len(calls)} calls of {verb}, lines of {answered}")
+    for line in lines:
+        alone = await probe.wire.post(verb, by_name[line["id"]])
         if (line["status"], line["body"]) != (alone.status, alone.json):
             raise BrokenError(f"{verb} in a batch: {line['status']} {line['body']!r:.150}; alone: {alone.told}")

@@ -100,7 +100,7 @@ async def fork_repeats(probe: Probe) -> str:
 )
 async def group_reward_repeats(probe: Probe) -> str:
     """Asks twice for the rewards of one group."""
-    probe.needs("group_reward")
+    probe.needs_version(1, 1)
     body = await group_body(probe)
     first = await probe.wire.post("compute_group_reward", body)
     same(first, await probe.wire.post("compute_group_reward", body))
@@ -194,7 +194,7 @@ async def fork_from_elsewhere_conflicts(probe: Probe) -> str:
 )
 async def group_reward_with_other_arguments_conflicts(probe: Probe) -> str:
     """Asks for the rewards of a group under a used id, with another completion."""
-    probe.needs("group_reward")
+    probe.needs_version(1, 1)
     body = await group_body(probe)
     first = await probe.wire.post("compute_group_reward", body)
     members = [{**body["members"][0], "completion": "Another answer."}, *body["members"][1:]]

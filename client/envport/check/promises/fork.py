@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from envport_protocol.messages import Outcome
 
-from envport.check.definition import BrokenError, check
+from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good, refused, same
 
 if TYPE_CHECKING:
@@ -61,13 +61,29 @@ async def fork_of_a_lost_rollout_says_so(probe: Probe) -> str:
     """Forks a rollout that was never started, and one that was ended."""
     probe.needs("fork")
     unknown = probe.new_id()
-    body = {"rollout_id": unknown, "new_rollout_id": probe.sibling(unknown)}
+    body = {"rollout_id": unknown, "new_rollout_id": f"{unknown}.fork"}
     refused(await probe.wire.post("fork_rollout", body), 404, "unknown_rollout", Outcome.LOST)
     rollout = await probe.start()
     await rollout.end()
-    body = {"rollout_id": rollout.id, "new_rollout_id": probe.sibling(rollout.id)}
+    body = {"rollout_id": rollout.id, "new_rollout_id": f"{rollout.id}.fork"}
     refused(await probe.wire.post("fork_rollout", body), 410, "rollout_ended", Outcome.LOST)
     return "404 unknown_rollout and 410 rollout_ended"
+
+
+@check(
+    promise=10,
+    expected="501 unsupported",
+    remedy="The server must say that it cannot fork, and the manifest's capabilities must not name fork.",
+)
+async def fork_is_refused_where_there_is_none(probe: Probe) -> str:
+    """Forks a rollout of an environment whose capabilities do not name fork."""
+    probe.needs_version(1, 1)
+    if probe.can("fork"):
+        raise NotApplicableError("the environment can fork")
+    rollout = await probe.start(rollout_id=probe.new_id(".0"))
+    body = {"rollout_id": rollout.id, "new_rollout_id": probe.sibling(rollout.id)}
+    refused(await probe.wire.post("fork_rollout", body), 501, "unsupported")
+    return "501 unsupported"
 
 
 async def _forked(probe: Probe) -> tuple[Rollout, Rollout]:

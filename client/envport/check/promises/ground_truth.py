@@ -30,15 +30,16 @@ async def brought_truth_is_told_nowhere(probe: Probe) -> str:
     """Starts a rollout by messages and a ground truth of its own, uses it up to its end, and searches all answers."""
     truth = f"envport-check-{secrets.token_hex(16)}"
     messages = [{"role": "user", "content": "A question of a conformance check."}]
-    body = {"rollout_id": probe.new_id(), "messages": messages, "ground_truth": {"answer": [truth]}}
+    rollout_id = probe.new_id()
+    body = {"rollout_id": rollout_id, "messages": messages, "ground_truth": {"answer": [truth]}}
     await probe.ask_start(body)
     await probe.ask_start({**body, "no_such_field": 1})
     await probe.ask_start({**body, "seed": probe.seed + 1})
     for call in probe.calls(4):
-        await probe.wire.post("run_tool", call.body(body["rollout_id"], probe.new_id()))
+        await probe.wire.post("run_tool", call.body(rollout_id, probe.new_id()))
     for more in ({"ground_truth": {"answer": truth}}, {}, {"ground_truth": truth, "no_such_field": 1}):
-        await probe.wire.post("compute_reward", {"rollout_id": body["rollout_id"], "completion": "An answer.", **more})
-    await probe.wire.post("end_rollout", {"rollout_id": body["rollout_id"]})
+        await probe.wire.post("compute_reward", {"rollout_id": rollout_id, "completion": "An answer.", **more})
+    await probe.wire.post("end_rollout", {"rollout_id": rollout_id})
     await probe.wire.get("/metrics")
     if found := probe.wire.archive.find(truth.encode()):
         raise BrokenError(f"{found} tells it")

@@ -113,4 +113,5 @@ def _result(reply: Reply) -> dict[str, Any]:
         raise BrokenError(f"{reply.told}: no JSON-RPC message") from error
     if not isinstance(message, dict) or not isinstance(message.get("result"), dict):
         raise BrokenError(reply.told)
-    return message["result"]
+    result: dict[str, Any] = message["result"]
+    return result

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from envport_protocol.messages import Outcome
-from jsonschema import Draft202012Validator
 
+from envport.check.arguments import validator_of
 from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import error_body, good, refused
 from envport.check.probe import NO_SUCH_TOOL
@@ -156,10 +156,11 @@ def _tool_error(reply: Reply) -> None:
 def _misfit(tool: Mapping[str, Any]) -> Call | None:
     """A call of this tool that its schema refuses."""
     schema: Mapping[str, Any] = tool.get("parameters", {})
-    validator = Draft202012Validator(schema)
+    validator = validator_of(schema)
     names = [*schema.get("properties", {}), "envport-check"]
-    tries: list[dict[str, Any]] = [{}, *({name: value} for name in names for value in ([[]], {"a": {}}, 0.5, "a"))]
-    return next((Call(tool["name"], tried) for tried in tries if not validator.is_valid(tried)), None)
+    values: list[Any] = [[[]], {"a": {}}, 0.5, "a"]
+    tries: list[dict[str, Any]] = [{}, *({name: value} for name in names for value in values)]
+    return next((Call(tool["name"], tried) for tried in tries if validator and not validator.is_valid(tried)), None)
 
 
 def _is_tool_answer(answer: Any) -> bool:

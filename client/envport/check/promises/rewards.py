@@ -82,7 +82,7 @@ async def reward_is_the_weighted_sum(probe: Probe) -> str:
 )
 async def group_rewards_are_one_for_each_member(probe: Probe) -> str:
     """Asks for the rewards of a group of two and reads them."""
-    probe.needs("group_reward")
+    probe.needs_version(1, 1)
     body = await group_body(probe)
     reply = await probe.wire.post("compute_group_reward", body)
     answers = _answer(probe, reply)["answers"]
@@ -135,7 +135,7 @@ async def poor_answers_score_below_gold(probe: Probe) -> str:
 )
 async def empty_answer_scores_near_the_floor(probe: Probe) -> str:
     """Scores an empty completion of several tasks."""
-    rewards: list[float] = []
+    rewards: list[float | None] = []
     for gold in await _golden(probe, _POOR_TASKS):
         answer = await _scored(probe, await probe.start(gold.number), "")
         floor = _bound(probe, answer, worst=True)
@@ -199,7 +199,8 @@ def _answer(probe: Probe, reply: Reply) -> dict[str, Any]:
         raise NotApplicableError(
             "the environment has no tasks of its own, and fails on the ground truth that this check made up"
         )
-    return good(reply)
+    answer: dict[str, Any] = good(reply)
+    return answer
 
 
 def _poor(prompt: str) -> list[tuple[str, str]]:

@@ -175,23 +175,25 @@ async def tokens_are_told_nowhere(probe: Probe) -> str:
 
 
 async def _ask_all(wire: Wire, verbs: tuple[str, ...], rollout_id: str = "envport-check-nobody") -> list[Reply]:
-    return [await wire.post(verb, _BODIES[verb](rollout_id)) for verb in verbs]
+    bodies = _bodies(rollout_id)
+    return [await wire.post(verb, bodies[verb]) for verb in verbs]
 
 
-_BODIES = {
-    "start_rollout": lambda rollout_id: {"rollout_id": rollout_id, "task_id": "envport-check-no-such-task"},
-    "fork_rollout": lambda rollout_id: {"rollout_id": rollout_id, "new_rollout_id": f"{rollout_id}-fork"},
-    "compute_reward": lambda rollout_id: {"rollout_id": rollout_id, "completion": "An answer."},
-    "compute_group_reward": lambda rollout_id: {
-        "group_id": rollout_id,
-        "members": [{"rollout_id": rollout_id, "completion": "An answer."}],
-    },
-    "end_rollout": lambda rollout_id: {"rollout_id": rollout_id},
-    "list_tools": lambda rollout_id: {"rollout_id": rollout_id},
-    "run_tool": lambda rollout_id: {"rollout_id": rollout_id, "call_id": "c", "tool_name": "t", "arguments": {}},
-    "cancel": lambda rollout_id: {"rollout_id": rollout_id, "call_id": "c"},
-    "batch": lambda rollout_id: {"calls": [{"id": "1", "verb": "list_tools", "body": {"rollout_id": rollout_id}}]},
-}
+def _bodies(rollout_id: str) -> dict[str, dict[str, Any]]:
+    """A body for each verb, about this rollout."""
+    named = {"rollout_id": rollout_id}
+    scored = {**named, "completion": "An answer."}
+    return {
+        "start_rollout": {**named, "task_id": "envport-check-no-such-task"},
+        "fork_rollout": {**named, "new_rollout_id": f"{rollout_id}-fork"},
+        "compute_reward": scored,
+        "compute_group_reward": {"group_id": rollout_id, "members": [scored]},
+        "end_rollout": named,
+        "list_tools": named,
+        "run_tool": {**named, "call_id": "c", "tool_name": "t", "arguments": {}},
+        "cancel": {**named, "call_id": "c"},
+        "batch": {"calls": [{"id": "1", "verb": "list_tools", "body": named}]},
+    }
 
 
 def _needs_tokens(probe: Probe) -> None:

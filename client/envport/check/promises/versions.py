@@ -73,7 +73,7 @@ async def unknown_request_fields_are_refused(probe: Probe) -> str:
         "end_rollout": {"rollout_id": rollout.id},
     }
     if probe.can("fork"):
-        requests["fork_rollout"] = {"rollout_id": rollout.id, "new_rollout_id": probe.sibling(rollout.id)}
+        requests["fork_rollout"] = {"rollout_id": rollout.id, "new_rollout_id": f"{rollout.id}.fork"}
     if probe.can("cancel"):
         requests["cancel"] = {"rollout_id": rollout.id, "call_id": "c"}
     for verb, body in requests.items():
@@ -105,19 +105,20 @@ async def answers_fit_the_openapi_document(probe: Probe) -> str:
     document = good(await probe.wire.get("/openapi.json"))
     rollout = await probe.start()
     (call,) = probe.calls(1)
-    replies = {
-        ("get", "/v1/manifest"): await probe.wire.get("/v1/manifest"),
-        ("post", "/v1/start_rollout"): rollout.started,
-        ("post", "/v1/list_tools"): await rollout.list_tools(),
-        ("post", "/v1/run_tool"): await rollout.run_tool(call),
-        ("post", "/v1/compute_reward"): await rollout.score("An answer."),
-        ("post", "/v1/end_rollout"): await rollout.end(),
-        ("post", "/v1/run_tool "): await rollout.run_tool(call),
-    }
+    replies = [
+        await probe.wire.get("/v1/manifest"),
+        rollout.started,
+        await rollout.list_tools(),
+        await rollout.run_tool(call),
+        await rollout.score("An answer."),
+        await rollout.end(),
+        await rollout.run_tool(call),
+    ]
     if probe.splits:
-        replies["get", "/v1/tasks"] = await probe.wire.get("/v1/tasks", split=probe.splits[0]["name"], limit=2)
-    for (method, path), reply in replies.items():
-        _validate(document, document["paths"][path.strip()][method]["responses"], reply)
+        replies.append(await probe.wire.get("/v1/tasks", split=probe.splits[0]["name"], limit=2))
+    for reply in replies:
+        method, path = reply.request.lower().split()
+        _validate(document, document["paths"][path][method]["responses"], reply)
     return f"{len(replies)} answers fit"
 
 
@@ -125,6 +126,8 @@ def _validate(document: dict[str, Any], responses: dict[str, Any], reply: Reply)
     described = responses.get(str(reply.status), responses.get("default"))
     if described is None:
         raise BrokenError(f"/openapi.json describes no {reply.status} of {reply.request}")
+    if "$ref" in described:
+        described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
     schema = described["content"]["application/json"]["schema"]
     root = {"components": document["components"], "allOf": [schema]}
     error = best_match(Draft202012Validator(root).iter_errors(reply.json))
