@@ -63,8 +63,8 @@ def run(
 ) -> None:
     """Run an environment from the hub or from a folder, and print its URL when it is ready; `envport stop` ends it.
 
-    It is reached from this machine alone. Where ENVPORT_TRAINER_TOKEN, ENVPORT_AGENT_TOKEN or ENVPORT_ADMIN_TOKEN is
-    set, it asks for these tokens.
+    It is reached from this machine alone. Where `ENVPORT_TRAINER_TOKEN`, `ENVPORT_AGENT_TOKEN` or `ENVPORT_ADMIN_TOKEN`
+    is set, it asks for these tokens.
 
     Example: envport run envport/extraction@0.1.0
     """

@@ -76,8 +76,8 @@ def serve(
 ) -> None:
     """Serve an environment from its folder until Ctrl-C.
 
-    On this machine alone it needs no tokens. To serve others, set ENVPORT_TRAINER_TOKEN for who trains, and where
-    wanted ENVPORT_AGENT_TOKEN for who only runs tools and ENVPORT_ADMIN_TOKEN for who operates it.
+    On this machine alone it needs no tokens. To serve others, set the variable `ENVPORT_TRAINER_TOKEN` for who trains,
+    and where wanted `ENVPORT_AGENT_TOKEN` for who only runs tools and `ENVPORT_ADMIN_TOKEN` for who operates it.
 
     Examples:
 
