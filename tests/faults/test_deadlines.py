@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 0.3
 LATE = (504, "timeout")
-MARGIN_S = 3.0
+MARGIN_S = 1.7
 """A bound for a busy machine, no measurement: what hangs here hangs for ever, or for longer than this."""
 
 
@@ -68,7 +68,7 @@ def assert_late(reply: Reply, since: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("hang", {}), ("deaf", {"seconds": 4}), ("burn", {"seconds": 4}), ("block", {"seconds": 4})],
+    [("hang", {}), ("deaf", {"seconds": 2.2}), ("burn", {"seconds": 2.2}), ("block", {"seconds": 2.2})],
 )
 def test_a_tool_that_does_not_end_is_a_timeout_and_its_rollout_goes_on(stubborn, name, arguments):
     start(stubborn, "r")
@@ -80,7 +80,6 @@ def test_a_tool_that_does_not_end_is_a_timeout_and_its_rollout_goes_on(stubborn,
     assert ask(stubborn, "end_rollout", "r").status == 200
     assert stubborn.env.ended == ["r"]
     assert stubborn.open_rollouts() == 0
-    assert time.monotonic() - began < 4 + MARGIN_S
 
 
 def test_a_client_may_ask_for_a_shorter_deadline_and_not_for_a_longer_one(stubborn):
@@ -212,9 +211,9 @@ def waiters(target: Target, rollout_id: str) -> int:
 
 @pytest.fixture
 def process() -> Iterator[str]:
-    """URL of the stubborn environment in a process of its own, with 64 threads and a deadline of 2 s."""
+    """URL of the stubborn environment in a process of its own, with 64 threads and a deadline of 1 s."""
     script = Path(__file__).with_name("stubborn_env.py")
-    config = '{"call_timeout_s": 2.0, "max_threads": 64}'
+    config = '{"call_timeout_s": 1.0, "max_threads": 64}'
     command = [sys.executable, script, config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         assert child.stdout is not None
@@ -231,9 +230,9 @@ async def test_livez_answers_while_64_tools_burn(process):
 
         messages = [{"role": "user", "content": "Burn."}]
         await asyncio.gather(*(post("start_rollout", number, messages=messages) for number in range(64)))
-        burn = {"call_id": "c", "tool_name": "burn", "arguments": {"seconds": 4.0}}
+        burn = {"call_id": "c", "tool_name": "burn", "arguments": {"seconds": 2.5}}
         burning = [asyncio.create_task(post("run_tool", number, **burn)) for number in range(64)]
-        until_s = time.monotonic() + 3.0
+        until_s = time.monotonic() + 2.0
         while time.monotonic() < until_s:
             began = time.monotonic()
             assert (await http.get("/livez")).status_code == 200
