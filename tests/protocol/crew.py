@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENV = """
-import asyncio, os
+import asyncio, os, subprocess
 from pathlib import Path
 from envport_protocol import BaseEnv, EnvTask, reward, tool
 
@@ -74,6 +74,11 @@ class Tally(BaseEnv):
             self.note(rollout_id, "cancelled")
             raise
         return gate
+
+    @tool
+    def descriptors(self) -> str:
+        "Tells what a child that shuts nothing would inherit."
+        return subprocess.run(["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout
 
     @tool
     async def die(self) -> str:

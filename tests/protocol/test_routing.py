@@ -274,14 +274,14 @@ async def test_a_worker_that_says_nothing_is_not_waited_for(place):
 
 def test_the_workers_together_hold_what_was_asked_for():
     whole = ServeConfig(
-        max_rollouts=100, max_queued=1, max_running_calls=7, max_threads=2, max_tombstones=10, journal=Path("/j")
+        max_rollouts=100, max_queued=1, max_running_calls=7, max_threads=8, max_tombstones=10, journal=Path("/j")
     )
     parts = shares(whole, 3)
     assert [part.max_rollouts for part in parts] == [34, 33, 33]
     assert [part.max_running_calls for part in parts] == [3, 2, 2]
     assert [part.max_tombstones for part in parts] == [4, 3, 3]
-    assert [part.max_threads for part in parts] == [1, 1, 1]
     assert [part.max_queued for part in parts] == [1, 1, 1]
+    assert [part.max_threads for part in parts] == [8, 8, 8], "each has an interpreter of its own"
     assert [part.max_body_bytes for part in parts] == [whole.max_body_bytes] * 3
     assert [part.journal for part in shares(whole.model_copy(update={"journal": None}), 2)] == [None, None]
     assert shares(ServeConfig(max_queued=0), 2)[1].max_queued == 0

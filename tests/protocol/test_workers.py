@@ -232,8 +232,16 @@ def test_a_rollouts_tools_are_reached_by_mcp_from_every_connection(three: Crew):
         for connection in three.connections:
             answer = connection.post("/mcp", json=message, headers=headers)
             names = [tool["name"] for tool in answer.json()["result"]["tools"]]
-            assert names == ["add", "where", "wait", "die"], answer.text
+            assert names == ["add", "where", "wait", "descriptors", "die"], answer.text
     end_all(three, ids)
+
+
+def test_what_a_tool_starts_inherits_nothing_of_the_server(three: Crew):
+    (rollout_id, *_) = one_of_each("inherits")
+    three.start(rollout_id)
+    own = ["0", "1", "2", "3"]  # the last one is that of the folder which `ls` reads
+    assert text_of(three.run(rollout_id, "c", "descriptors")).split() == own
+    end_all(three, [rollout_id])
 
 
 def test_tokens_are_known_to_every_worker(tmp_path):
@@ -255,6 +263,16 @@ def test_tokens_are_known_to_every_worker(tmp_path):
             assert {one.get("/v1/rollouts").status_code for one in two.connections} == {status}
         _, out, err = two.stop()
     assert not any(secret in out + err for secret in [*tokens.values(), *own.values()])
+
+
+def pid_of(server: Crew, connection: httpx.Client) -> int:
+    """The process of the worker that has a connection."""
+    (stream,) = connection._transport._pool.connections
+    local = stream._connection._network_stream.get_extra_info("client_addr")[1]
+    (pid,) = [
+        pid for pid in server.pids for one in psutil.Process(pid).net_connections("tcp") if one.raddr.port == local
+    ]
+    return pid
 
 
 def play(server: Crew, rollout_id: str, call_ids: list[str]) -> list[tuple[int, str]]:
@@ -327,6 +345,44 @@ def test_a_worker_that_a_call_brings_down_again_and_again_comes_back(tmp_path):
             assert text_of(server.run(calm, f"c{number}", "add", by=1)) == f"{number + 1}"
             until(lambda: server.connections[0].get("/readyz").status_code == 200)
         assert samples(server, "envport_worker_restarts_total") == {'worker="0"': 0.0, 'worker="1"': 3.0}
+
+
+def test_a_worker_that_is_stuck_holds_up_none_but_its_own_rollouts(tmp_path):
+    with crew(tmp_path, workers=2) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        for rollout_id in ids:
+            server.start(rollout_id)
+        stuck = server.where(ids[1])
+        free = [one for one in server.connections if pid_of(server, one) != stuck]
+        for connection in server.connections:
+            if connection not in free:
+                connection.close()
+        server.connections = free
+        os.kill(stuck, signal.SIGSTOP)
+        assert text_of(server.run(ids[0], "c", "add", by=1)) == "1"
+        ready = free[0].get("/readyz")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "not_ready")
+        assert "worker 1 did not answer within 2 s" in ready.json()["error"]["message"]
+        assert samples(server, "envport_worker_up") == {'worker="0"': 1.0, 'worker="1"': 0.0}
+        for _ in range(2):  # one new connection may still be dealt to it
+            with contextlib.suppress(httpx.ReadTimeout):
+                httpx.get(f"{server.url}/livez", timeout=1)
+        for _ in range(4):
+            assert httpx.get(f"{server.url}/livez").status_code == 200
+        os.kill(stuck, signal.SIGCONT)
+        until(lambda: free[0].get("/readyz").status_code == 200)
+        assert text_of(server.run(ids[1], "c", "add", by=1)) == "1"
+
+
+def test_a_second_signal_ends_what_does_not_listen(tmp_path):
+    with crew(tmp_path, workers=2) as server:
+        workers = [psutil.Process(pid) for pid in server.pids]
+        workers[0].suspend()
+        server.process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(workers[1:], timeout=30)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+        assert not any(worker.is_running() for worker in workers)
 
 
 def test_tokens_and_rollouts_outlive_a_restart_of_all(tmp_path):

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from envport_protocol.server.logs import LogFormat, LogLevel
 
 _SIZE = Struct(">Q")
-_SHARED_OUT = ("max_queued", "max_running_calls", "max_threads", "max_tombstones")
+_SHARED_OUT = ("max_rollouts", "max_queued", "max_running_calls", "max_tombstones")
+"""Not the threads: each worker has an interpreter of its own for them to take turns in."""
+_CLOSE_S = 10.0
 _MAX_PLACE_BYTES = 100
 """The path of a unix socket may have 103 to 107 bytes."""
 
@@ -55,6 +57,11 @@ class Assignment:
     log_level: LogLevel
     restarts: int = 0
     """How often the worker was started before."""
+
+    @property
+    def stop_timeout_s(self) -> float:
+        """How long a worker may take to stop: to finish what runs, to free its rollouts, and to end."""
+        return self.shutdown_timeout_s + _CLOSE_S
 
     def write_to(self, pipe: Pipe) -> None:
         """Hands it over.
@@ -117,7 +124,6 @@ def _share(config: ServeConfig, number: int, workers: int) -> ServeConfig:
 
     return config.model_copy(
         update={
-            "max_rollouts": part("max_rollouts"),
             **{name: max(part(name), min(1, getattr(config, name))) for name in _SHARED_OUT},
             "journal": None if config.journal is None else config.journal / f"worker-{number}",
         }

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from envport_protocol.server.app import EnvApp
     from envport_protocol.server.guard import GuardedProtocol
 
-CLOSE_S = 10.0
-"""How long a worker may take after its calls are done, or were given up: to free its rollouts, and to end."""
-
 
 def main() -> None:
     """Serves until it is told to stop."""
@@ -141,7 +138,7 @@ class LifeLine(threading.Thread):
         """Waits for the end."""
         if os.read(self._life, len(STOP)) == STOP and self.server is not None:
             self.server.should_exit = True
-            time.sleep(self._assignment.shutdown_timeout_s + CLOSE_S)
+            time.sleep(self._assignment.stop_timeout_s)
         place = self._assignment.places[self._assignment.number]
         place.unlink(missing_ok=True)
         with suppress(OSError):

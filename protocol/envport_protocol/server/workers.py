@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from envport_protocol.config import ServeConfig
     from envport_protocol.server.logs import LogFormat, LogLevel
 
-_CLOSE_S = 12.0
-"""What a worker may take beside `shutdown_timeout_s`, and a little more: it ends itself after its own measure."""
+_MARGIN_S = 2.0
+"""A worker that does not stop in its time ends itself; one that cannot do even that is killed after this."""
 
 
 def run_workers(
@@ -72,7 +72,7 @@ def run_workers(
         ]
         told = f"{config.version} at {url_of(listener, host)}"
         supervisor = Supervisor(listener, assignments, lambda name: f"envport: serving {name} {told}")
-        asyncio.run(_supervise(supervisor, shutdown_timeout_s + _CLOSE_S))
+        asyncio.run(_supervise(supervisor, assignments[0].stop_timeout_s + _MARGIN_S))
     if supervisor.failure is not None:
         raise supervisor.failure
     if signal.SIGINT in supervisor.stopped_by:
