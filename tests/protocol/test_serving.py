@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -93,6 +94,27 @@ def test_a_blocking_tool_does_not_keep_it_from_stopping():
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "stopped\n")
+
+
+def test_who_still_waits_when_it_stops_is_told_so():
+    with served("Slow") as process:
+        url = ready_url(process)
+        messages = [{"role": "user", "content": "?"}]
+        httpx.post(f"{url}/v1/start_rollout", json={"rollout_id": "r", "messages": messages})
+        call = {"rollout_id": "r", "call_id": "c", "tool_name": "block"}
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(httpx.post, f"{url}/v1/run_tool", json=call, timeout=20)
+            assert process.stdout.readline() == "blocking\n"
+            process.send_signal(signal.SIGTERM)
+            answer = waiting.result()
+        out, err = process.communicate(timeout=20)
+    assert (answer.status_code, answer.json()["error"]["code"], answer.headers["retry-after"]) == (
+        503,
+        "not_ready",
+        "1",
+    )
+    assert (process.returncode, out) == (0, "stopped\n")
+    assert "Traceback" not in err
 
 
 def test_a_port_in_use_is_one_clear_message():

@@ -60,6 +60,7 @@ class BatchEndpoint(Endpoint):
             named.add(call.id)
         try:
             headers = [_NDJSON, (b"x-request-id", asked.request_id)]
+            asked.is_answered = True
             await asked.send({"type": "http.response.start", "status": 200, "headers": headers})
             left = len(calls)
             while left:

@@ -6,6 +6,7 @@ cost more than all that is done here.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from time import perf_counter
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from envport_protocol.errors import InfraError, WireError
+from envport_protocol.errors import InfraError, NotReadyError, WireError
 from envport_protocol.server.answers import WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.disconnects import ClientGoneError
 from envport_protocol.server.reading import parse_fields, parse_json, read_body
@@ -87,6 +88,8 @@ class Asked:
     send: Send
     request_id: bytes
     begun: float
+    is_answered: bool = False
+    """The answer has begun."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class Desk:
     gate: Gate
     disconnects: Disconnects
     router: Router | None = None
+    is_stopping: bool = False
+    """Whatever still waits is cancelled, and told so."""
 
     async def answer(
         self, verb: Verb, path: str, fields: Any, caller: Caller, asked: Asked, body: bytes | None = None
@@ -149,13 +154,18 @@ class Endpoint:
         begun = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = take_ids(headers)
+        asked = Asked(scope, headers, receive, send, request_id, begun)
         try:
             caller = self._desk.gate.admit(self.path, self.needed, headers.get(b"authorization"))
-            answer = await self.respond(caller, Asked(scope, headers, receive, send, request_id, begun))
+            answer = await self.respond(caller, asked)
         except WireError as error:
             answer = error_answer(error)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:
+            if not self._desk.is_stopping or asked.is_answered:
+                raise
+            answer = error_answer(NotReadyError("the server is stopping; ask again when it runs again"))
         except Exception as error:  # noqa: BLE001 - the boundary of the server's side
             answer = error_answer(server_failure(self.path, error))
         if self._name is not None:

@@ -112,6 +112,7 @@ class EnvServer(uvicorn.Server):
         )
         self.stopped_by: list[int] = []
         self.failure: NotReadyError | None = None
+        self._desk = app.desk
         self._readiness = app.desk.readiness
         self._ready_line = ready_line
 
@@ -124,6 +125,11 @@ class EnvServer(uvicorn.Server):
             self._readiness.begin().add_done_callback(self._prepared)
             if self._ready_line is not None:
                 print(self._ready_line, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Lets running calls finish for a while, then tells those who wait for the others."""
+        self._desk.is_stopping = True
+        await super().shutdown(sockets=sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
