@@ -96,9 +96,9 @@ class Soak:
 
     async def _vitals(self) -> Vitals:
         """What the server's process holds."""
+        gauges = await _gauges(self._env.url)  # first: what is open may end in between
         async with await self._env.start_rollout(messages=PROMPT) as rollout:
-            told = orjson.loads((await rollout.run_tool("vitals")).text)
-        return told | await _gauges(self._env.url)
+            return gauges | orjson.loads((await rollout.run_tool("vitals")).text)
 
     async def _group(self, number: int) -> None:
         rollouts = await self._env.start_group(GROUP, messages=PROMPT)
