@@ -1,6 +1,6 @@
 """Exactly once over a network that fails: whole rollouts through a proxy that spoils one request in five.
 
-    python benchmarks/exactly_once_proof.py --rollouts 10000 --fault-rate 0.2 --seed 1 [--json FILE]
+    python benchmarks/exactly_once_proof.py --rollouts 10000 --fault-rate 0.2 --seed 1 [--workers 2] [--json FILE]
 
 envport's client, half of it with batches and half without, plays groups of rollouts (start, four tool calls, some of
 them at once, reward, end; some fork, some cancel, some are scored as a group, some use spent ids again) against a
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import subprocess
 import sys
 import tempfile
@@ -36,11 +35,20 @@ from verdict import Heard, judge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
+FAULTS = Path(__file__).parents[1] / "tests/faults"
 GROUP = 4
 """Rollouts of a group."""
 AT_ONCE = 32
 """Groups under way at a time."""
 PROMPT = [{"role": "user", "content": "Touch."}]
+PROJECT = """
+name = "ledger"
+namespace = "proofs"
+version = "1.0.0"
+summary = "Notes its side effects"
+licence = "Apache-2.0"
+entry_point = "ledger_env:LedgerEnv"
+"""
 
 
 class Player:
@@ -160,10 +168,11 @@ async def prove(rollouts: int, proxy: FaultProxy, seed: int) -> Heard:
 
 
 @contextmanager
-def served(ledger: Path, broken: str | None) -> Generator[int]:
-    """The port of a server in a process of its own."""
-    command = [sys.executable, __file__, "--serve", str(ledger), *(["--broken", broken] if broken else [])]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def served(ledger: Path, workers: int, broken: str | None) -> Generator[int]:
+    """The port of a server in processes of its own."""
+    command = [sys.executable, __file__, "--serve", str(ledger), "--workers", str(workers)]
+    command += ["--broken", broken] if broken else []
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert child.stdout is not None
         yield int(child.stdout.readline().rsplit(":", 1)[1])
@@ -172,27 +181,37 @@ def served(ledger: Path, broken: str | None) -> Generator[int]:
         child.wait(30)
 
 
-def serve(ledger: Path, broken: str | None) -> None:
+def serve(ledger: Path, workers: int, broken: str | None) -> None:
     """Serves the environment that notes its side effects; `broken` is what this server gets wrong."""
     from envport_protocol.config import ServeConfig
-    from envport_protocol.hosting import rollouts
     from envport_protocol.server.serving import run_server
+    from envport_protocol.server.workers import run_workers
 
-    logging.getLogger("envport.protocol").setLevel(logging.CRITICAL)  # the failures are made on purpose
+    if workers > 1:
+        (ledger.parent / "envport.toml").write_text(PROJECT)
+        (ledger.parent / "ledger_env.py").write_bytes((FAULTS / "ledger_env.py").read_bytes())
+        run_workers(ledger.parent, port=0, workers=workers, options={"ledger": str(ledger)})
+        return
     if broken == "forgets_calls":
-        run = rollouts.RolloutStore.run
-
-        async def forgetful(store: Any, rollout_id: str, job: Any) -> bytes:
-            rollout = store._live.get(rollout_id)
-            if rollout is not None and job.key in rollout.calls and rollout.calls[job.key].outcome is not None:
-                del rollout.calls[job.key]
-            return await run(store, rollout_id, job)
-
-        rollouts.RolloutStore.run = forgetful  # type: ignore[method-assign]
+        _forget_calls()
     config = ServeConfig(name="ledger")
     if broken:  # what hangs a second time is not cancelled a second time
         config = ServeConfig(call_timeout_s=1.0, max_tombstones=1 if broken == "forgets_rollouts" else 1000)
-    run_server(LedgerEnv(Ledger(ledger)), port=0, config=config)
+    run_server(LedgerEnv(str(ledger)), port=0, config=config)
+
+
+def _forget_calls() -> None:
+    from envport_protocol.hosting.rollouts import RolloutStore
+
+    run = RolloutStore.run
+
+    async def forgetful(store: Any, rollout_id: str, job: Any) -> bytes:
+        rollout = store._live.get(rollout_id)
+        if rollout is not None and job.key in rollout.calls and rollout.calls[job.key].outcome is not None:
+            del rollout.calls[job.key]
+        return await run(store, rollout_id, job)
+
+    RolloutStore.run = forgetful  # type: ignore[method-assign]
 
 
 def table(proxy: FaultProxy) -> str:
@@ -208,6 +227,7 @@ def main() -> int:
     parser.add_argument("--rollouts", type=int, default=10_000)
     parser.add_argument("--fault-rate", type=float, default=0.2, help="share of the requests that are spoilt")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server")
     parser.add_argument("--json", type=Path, help="file for the counts")
     parser.add_argument(
         "--broken",
@@ -217,12 +237,12 @@ def main() -> int:
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(args.serve, args.broken)
+        serve(args.serve, args.workers, args.broken)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger")
         began = time.perf_counter()
-        with served(Path(folder) / "ledger", args.broken) as port:
+        with served(Path(folder) / "ledger", args.workers, args.broken) as port:
             proxy = FaultProxy(port, fault_rate=args.fault_rate, seed=args.seed)
             heard = asyncio.run(prove(args.rollouts, proxy, args.seed))
             entries = ledger.read()  # while the server lives: it ends what is open when it stops

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from envport_protocol import BaseEnv, reward, tool
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Entry(NamedTuple):
@@ -42,8 +40,8 @@ class Ledger:
 class LedgerEnv(BaseEnv):
     """Notes each run of its code, and answers with the value that it noted."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: str) -> None:
+        self._ledger = Ledger(Path(ledger))
 
     def start_rollout(self, rollout_id: str) -> list[dict[str, str]]:
         return [{"role": "user", "content": self._ledger.write(rollout_id, "start")}]

@@ -40,6 +40,11 @@ def test_whole_rollouts_through_a_failing_network_run_once_and_lose_nothing(tmp_
     assert sum(report["faults"].values()) > 0.15 * report["requests"]
 
 
+def test_several_workers_run_each_call_once_too(tmp_path):
+    status, report = proof(tmp_path, "--rollouts", "200", "--workers", "2", "--seed", "8")
+    assert (report["examples"], report["counts"], status) == ([], NONE, 0)
+
+
 def test_the_proof_counts_what_a_server_that_forgets_finished_calls_runs_twice(tmp_path):
     status, report = proof(tmp_path, "--rollouts", "60", "--broken", "forgets_calls")
     assert status == 1
