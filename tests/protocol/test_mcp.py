@@ -20,8 +20,8 @@ from envport_extraction import ExtractionEnv
 from envport_protocol import BaseEnv, ToolError, ToolResult, tool
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ForbiddenError
-from envport_protocol.server.mcp import check_origin
 from envport_protocol.server.mcp_tools import RolloutTools
+from envport_protocol.server.origin import check_origin
 from envport_protocol.server.routing import owner
 from hypothesis import given, settings
 from hypothesis import strategies as st

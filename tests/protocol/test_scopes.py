@@ -286,3 +286,12 @@ async def test_no_secret_is_ever_written_down(caplog):
         **dict(enumerate(macs)),
     }.items():
         assert not [text for text in texts if word in text], name
+
+
+def test_a_foreign_web_page_cannot_act_in_the_name_of_its_visitor(api):
+    server = api(BaseEnv())
+    body = {"rollout_id": "csrf", "messages": [{"role": "user", "content": "x"}]}
+    refused = server.http.post("/v1/start_rollout", json=body, headers={"origin": "https://evil.example"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    own = server.http.post("/v1/start_rollout", json=body, headers={"origin": server.url})
+    assert own.status_code == 200

@@ -143,7 +143,7 @@ def launch(
 
 
 async def _carry_out(call: StoredCall, run: Run, work: Callable[[], Coroutine[object, object, bytes]]) -> None:
-    outcome: bytes | WireError = InfraError(f"{run.what} has no outcome")
+    outcome: bytes | WireError | None = None
     try:
         outcome = await work()
     except asyncio.CancelledError:
@@ -154,7 +154,7 @@ async def _carry_out(call: StoredCall, run: Run, work: Callable[[], Coroutine[ob
     except Exception as error:  # noqa: BLE001 - the boundary of the server's side: a call always has an outcome
         outcome = _failed(run.what, error)
     finally:
-        call.settle(outcome)
+        call.settle(InfraError(f"{run.what} has no outcome") if outcome is None else outcome)
         call.run = None
 
 

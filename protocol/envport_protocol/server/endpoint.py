@@ -18,6 +18,7 @@ import orjson
 from envport_protocol.errors import InfraError, NotReadyError, WireError
 from envport_protocol.server.answers import WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.disconnects import ClientGoneError
+from envport_protocol.server.origin import check_origin
 from envport_protocol.server.reading import parse_fields, parse_json, read_body
 from envport_protocol.server.request_ids import take_ids
 from envport_protocol.server.scopes import NEEDED
@@ -156,6 +157,8 @@ class Endpoint:
         request_id = take_ids(headers)
         asked = Asked(scope, headers, receive, send, request_id, begun)
         try:
+            if b"origin" in headers and self._desk.host.config.tokens is None:
+                check_origin(headers, has_tokens=False)
             caller = self._desk.gate.admit(self.path, self.needed, headers.get(b"authorization"))
             answer = await self.respond(caller, asked)
         except WireError as error:
