@@ -24,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+VARIABLES = re.compile(r"^(?:[A-Z_]+=(?:\$\([^)]*\)|\S+) +)+")
+"""What is set for one command, in front of it."""
+
+
 def blocks(path: Path, language: str) -> list[str]:
     """The contents of the page's fenced blocks in this language, each with its last newline."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -33,7 +37,7 @@ def blocks(path: Path, language: str) -> list[str]:
 def command_lines(path: Path) -> list[list[str]]:
     """The words of each command in the page's shell blocks, without comments and a trailing `&`."""
     found = [
-        shlex.split(line.removeprefix("$ "), comments=True)
+        shlex.split(VARIABLES.sub("", line.removeprefix("$ ")), comments=True)
         for language in ("sh", "console")
         for block in blocks(path, language)
         for line in block.splitlines()
