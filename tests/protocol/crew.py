@@ -23,6 +23,7 @@ ENV = """
 import asyncio, os, subprocess
 from pathlib import Path
 from envport_protocol import BaseEnv, EnvTask, reward, tool
+from envport_protocol.server.request_ids import request_id, traceparent
 
 class Tally(BaseEnv):
     def __init__(self, folder, deterministic=True, dies=""):
@@ -74,6 +75,11 @@ class Tally(BaseEnv):
             self.note(rollout_id, "cancelled")
             raise
         return gate
+
+    @tool
+    async def asked_by(self) -> str:
+        "Tells the ids of the request."
+        return f"{request_id.get()} {traceparent.get()}"
 
     @tool
     def descriptors(self) -> str:

@@ -201,11 +201,18 @@ def test_each_request_is_counted_once(three: Crew):
     end_all(three, ids)
 
 
-def test_request_ids_are_the_same_in_both_workers(three: Crew):
-    for rollout_id in one_of_each("ids"):
-        body = {"rollout_id": rollout_id}
-        answer = three.connections[0].post("/v1/end_rollout", json=body, headers={"X-Request-Id": "mine"})
-        assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine")
+def test_a_request_has_its_ids_in_whatever_worker_it_runs(three: Crew):
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    ids = one_of_each("ids")
+    for number, rollout_id in enumerate(ids):
+        three.start(rollout_id)
+        body = {"rollout_id": rollout_id, "call_id": "c", "tool_name": "asked_by"}
+        headers = {"X-Request-Id": f"mine-{number}", "Traceparent": trace}
+        answer = three.connections[0].post("/v1/run_tool", json=body, headers=headers)
+        assert (text_of(answer), answer.headers["x-request-id"]) == (f"mine-{number} {trace}", f"mine-{number}")
+        made = three.run(rollout_id, "d", "asked_by")
+        assert text_of(made) == f"{made.headers['x-request-id']} None"
+    end_all(three, ids)
 
 
 def test_a_call_that_its_client_left_is_cancelled_in_whatever_worker_it_runs(three: Crew):
@@ -232,7 +239,7 @@ def test_a_rollouts_tools_are_reached_by_mcp_from_every_connection(three: Crew):
         for connection in three.connections:
             answer = connection.post("/mcp", json=message, headers=headers)
             names = [tool["name"] for tool in answer.json()["result"]["tools"]]
-            assert names == ["add", "where", "wait", "descriptors", "die"], answer.text
+            assert names == ["add", "where", "wait", "asked_by", "descriptors", "die"], answer.text
     end_all(three, ids)
 
 
@@ -481,6 +488,25 @@ def test_a_worker_that_is_stopped_by_itself_is_started_again(tmp_path):
         until(lambda: len(set(server.pids) - before) == 1)
         for rollout_id in ids:
             assert play(server, rollout_id, ["a", "b"]) == [(200, "1"), (200, "2")]
+
+
+def test_a_worker_that_cannot_be_started_again_leaves_the_others_alone(tmp_path):
+    with crew(tmp_path, workers=2) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        project = tmp_path / "project/envport.toml"
+        described = project.read_text()
+        project.unlink()
+        server.start(ids[0])
+        os.kill(server.where(ids[1]), signal.SIGKILL)
+        assert server.process.stderr is not None
+        for _ in range(5):
+            until(lambda: "could not start" in server.process.stderr.readline())
+            server.connect()
+            assert server.run(ids[0], "c", "add", by=1).status_code == 200
+        assert server.connections[0].get("/readyz").status_code == 503
+        project.write_text(described)
+        until(lambda: server.connections[0].get("/readyz").status_code == 200)
+        assert play(server, ids[0], ["d"]) == [(200, "2")]
 
 
 def test_workers_that_die_before_they_are_ready_end_the_server(tmp_path):

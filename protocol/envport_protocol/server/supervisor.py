@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("envport.protocol")
 
 _MOST_FAILED_STARTS = 5
-"""One after the other: then the whole server ends."""
+"""One after the other, before all have been ready: then the whole server ends. Later the others go on."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _LONG_LIFE_S = 30.0
 """After so long a crash counts as the first one."""
@@ -75,6 +75,8 @@ class Supervisor:
             self._kill()
         await asyncio.gather(*keeping)
         await stopping
+        if not dealing.cancelled():
+            dealing.result()
 
     def stop(self, number: int) -> None:
         """Stops by a signal; a second one kills."""
@@ -100,15 +102,13 @@ class Supervisor:
             if self._stopping.is_set():
                 break
             failed_starts = 0 if process.is_ready else failed_starts + 1
-            if process.failure is not None and not self._was_ready:
-                self._fail(process.failure)
-                break
-            if failed_starts == _MOST_FAILED_STARTS:
-                self._fail(_cannot_start(process, failed_starts, status))
+            if not self._was_ready and (process.failure or failed_starts == _MOST_FAILED_STARTS):
+                self._fail(process.failure or _cannot_start(process, failed_starts, status))
                 break
             crashes = 1 if time.monotonic() - begun > _LONG_LIFE_S else crashes + 1
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (crashes - 1))
-            log.error("%s %s; it is started again in %g s", process.name, _how(status), pause_s)
+            reason = _how(status) if process.failure is None else f"could not start: {process.failure}"
+            log.error("%s %s; it is started again in %g s", process.name, reason, pause_s)
             await self._pause(pause_s)
             assignment = replace(assignment, restarts=assignment.restarts + 1)
 
@@ -166,8 +166,7 @@ class Supervisor:
 
 
 def _cannot_start(process: WorkerProcess, times: int, status: int) -> EnvportError:
-    reason = _how(status) if process.failure is None else f"said: {process.failure}"
-    return ServeError(f"{process.name} ended {times} times before it was ready; the last time it {reason}")
+    return ServeError(f"{process.name} ended {times} times before it was ready; the last time it {_how(status)}")
 
 
 def _how(status: int) -> str:
