@@ -41,6 +41,7 @@ NOT_LIMITS = {
     "tokens",
     "rollout_secret",
     "journal",
+    "options_digest",
 }
 
 
