@@ -70,6 +70,8 @@ class ProjectConfig(BaseModel):
             "licence": self.licence,
             "reward_weights": self.rewards,
             "max_rollouts": self.resources.max_rollouts,
+            # All of them begin at the first use; the rest is for the processes that tools start.
+            "max_threads": min(ServeConfig().max_threads, self.resources.pids // 4),
         }
         return ServeConfig.model_validate(fields | changes)
 

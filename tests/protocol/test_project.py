@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from envport_protocol import BaseEnv, load_env, load_project
 from envport_protocol.errors import ProjectError
+from envport_protocol.project import ProjectConfig
 
 TOML = """
 name = "{name}"
@@ -134,3 +135,11 @@ def test_an_entry_point_that_exits_is_told(tmp_path):
     code = CODE + "\n\ndef make(**options):\n    raise SystemExit(0)\n"
     with pytest.raises(ProjectError, match="could not be made with the options greeting: SystemExit: 0"):
         load_env(folder_of(tmp_path, "exiting", code=code))
+
+
+@pytest.mark.parametrize(("pids", "threads"), [(8, 2), (64, 16), (256, 64), (4096, 64)])
+def test_threads_leave_room_for_the_processes_of_tools(pids, threads):
+    project = ProjectConfig.model_validate(
+        {"name": "x", "version": "1", "entry_point": "m:E", "resources": {"pids": pids}}
+    )
+    assert project.serve_config().max_threads == threads

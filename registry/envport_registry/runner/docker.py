@@ -20,7 +20,7 @@ A container that ends by itself is started again at the same URL until the run i
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 _USER = "10001:10001"
 _PORT_INSIDE = 8000
 _FOLDER_INSIDE = "/app/env"
-_JOURNAL_INSIDE = "/var/lib/envport/journal"
-"""In the volume that the image declares: the engine makes one for each container."""
+_VOLUME_INSIDE = "/var/lib/envport"
+"""Belongs to the container's user in the image, and so in a volume that is first mounted there."""
 _TMP = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
 _STOP_TIMEOUT_S = 25
 """Longer than a server takes to end by itself: running calls, what they leave, and the environment's own end."""
@@ -79,14 +79,18 @@ class DockerRuntime:
             image = ensure_image(self._client, launch.bundle, self._base_image, on_progress)
             on_progress(f"starting a container of {image}")
             tries = 1 if launch.port else _PORT_TRIES
-            while True:
-                tries -= 1
-                try:
-                    return self._start_container(launch, image, choose_port(launch.port), on_progress)
-                except PortTakenError:
-                    # Somebody was faster; another free port may do.
-                    if not tries:
-                        raise
+            try:
+                while True:
+                    tries -= 1
+                    try:
+                        return self._start_container(launch, image, choose_port(launch.port), on_progress)
+                    except PortTakenError:
+                        # Somebody was faster; another free port may do.
+                        if not tries:
+                            raise
+            except BaseException:
+                self._remove_volumes(launch.run_id, launch.started_at)
+                raise
 
     def status(self, run: Running) -> Status:
         if run.container is None:
@@ -117,11 +121,11 @@ class DockerRuntime:
         with engine_boundary():
             if run.container is not None:
                 self._remove(run.container)
-                return
-            # Its start was killed at most a moment after it made one.
-            labels = [f"{key}={value}" for key, value in _own_labels(run.run_id, run.started_at).items()]
-            for container in self._client.containers.list(all=True, filters={"label": labels}):
-                self._remove(str(container.id))
+            else:
+                # Its start was killed at most a moment after it made one.
+                for container in self._client.containers.list(all=True, filters=_own(run.run_id, run.started_at)):
+                    self._remove(str(container.id))
+            self._remove_volumes(run.run_id, run.started_at)
 
     def close(self) -> None:
         self._client.close()
@@ -156,8 +160,9 @@ class DockerRuntime:
         return run.model_copy(update={"starting": False})
 
     def _create_container(self, launch: Launch, image: str, port: int) -> Any:
+        volume = self._client.volumes.create(labels=_own_labels(launch.run_id, launch.started_at))
         try:
-            return self._client.containers.create(image, **self._settings(launch, port))
+            return self._client.containers.create(image, **self._settings(launch, port, volume.name))
         except docker.errors.APIError as error:
             if error.status_code != _CONFLICT:
                 raise
@@ -166,7 +171,7 @@ class DockerRuntime:
                 "(another ENVPORT_HOME?): choose another --name"
             ) from error
 
-    def _settings(self, launch: Launch, port: int) -> dict[str, Any]:
+    def _settings(self, launch: Launch, port: int, volume: str) -> dict[str, Any]:
         resources = launch.bundle.config.resources
         memory = f"{resources.memory_mb}m"
         cpus = min(resources.cpus, float(self._client.info()["NCPU"]))
@@ -174,7 +179,8 @@ class DockerRuntime:
         # Open inside, where there are no tokens: the port is published on the loopback address alone.
         guarded = [] if launch.tokens else ["--no-auth"]
         return {
-            "command": [*arguments, "--journal", _JOURNAL_INSIDE, *guarded],
+            "command": [*arguments, "--journal", f"{_VOLUME_INSIDE}/journal", *guarded],
+            "volumes": {volume: {"bind": _VOLUME_INSIDE, "mode": "rw"}},
             "environment": dict(launch.tokens),
             "name": _container_name(launch.run_id),
             "labels": {
@@ -225,6 +231,11 @@ class DockerRuntime:
             # Somebody else is removing it just now.
             if error.status_code != _CONFLICT:
                 raise
+
+    def _remove_volumes(self, run_id: str, started_at: float) -> None:
+        for volume in self._client.volumes.list(filters=_own(run_id, started_at)):
+            with suppress(docker.errors.NotFound):
+                volume.remove()
 
 
 def connect_engine() -> Any:
@@ -291,6 +302,11 @@ def _root_cause(error: BaseException) -> str:
 
 def _container_name(run_id: str) -> str:
     return f"envport-{run_id}"
+
+
+def _own(run_id: str, started_at: float) -> dict[str, list[str]]:
+    """The filter that finds what a run made."""
+    return {"label": [f"{key}={value}" for key, value in _own_labels(run_id, started_at).items()]}
 
 
 def _own_labels(run_id: str, started_at: float) -> dict[str, str]:

@@ -5,7 +5,6 @@ import socket
 import time
 from pathlib import Path
 
-import docker.errors
 import httpx
 import pytest
 from envport_registry import pack
@@ -29,6 +28,10 @@ TINY_ENV = Path(__file__).parent / "tiny_env"
 
 def envport_containers(engine, run_id: str) -> list:
     return engine.containers.list(all=True, filters={"label": f"envport.run_id={run_id}"})
+
+
+def envport_volumes(engine, run_id: str) -> list:
+    return engine.volumes.list(filters={"label": f"envport.run_id={run_id}"})
 
 
 def post(run: Running, verb: str, body: dict) -> dict:
@@ -146,7 +149,6 @@ def test_the_limits_of_the_environment_are_set(container):
         "IpcMode": "private",
         "PidMode": "",
         "NetworkMode": "default",
-        "Binds": None,
         "Devices": None,
         "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},
         "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]},
@@ -154,8 +156,9 @@ def test_the_limits_of_the_environment_are_set(container):
         "LogConfig": {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}},
     }
     assert {key: settings[key] for key in expected} == expected
-    mounts = [(mount["Type"], mount["Destination"], mount["RW"]) for mount in container.attrs["Mounts"]]
-    assert mounts == [("volume", "/var/lib/envport", True)]
+    (mount,) = container.attrs["Mounts"]
+    assert (mount["Type"], mount["Destination"], mount["RW"]) == ("volume", "/var/lib/envport", True)
+    assert settings["Binds"] == [f"{mount['Name']}:/var/lib/envport:rw"]
     assert container.attrs["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
 
 
@@ -215,11 +218,10 @@ def test_an_unchanged_environment_is_not_built_again_and_its_run_is_listed_and_s
         assert "tiny says good day" in said
         assert "envport: serving tiny 0.1.0 at http://0.0.0.0:8000" in said
         assert list(logs(again.run_id, home=tmp_path, lines=1)) == said[-1:]
-        (volume,) = [mount["Name"] for mount in engine.containers.get(again.container).attrs["Mounts"]]
-        assert volume in {one.name for one in engine.volumes.list()}
+        assert len(envport_volumes(engine, again.run_id)) == 1
     finally:
         stop(again.run_id, home=tmp_path)
-    assert volume not in {one.name for one in engine.volumes.list()}
+    assert envport_volumes(engine, again.run_id) == []
     assert ps(tmp_path) == []
     assert envport_containers(engine, again.run_id) == []
     assert list((tmp_path / "runs").iterdir()) == []
@@ -299,10 +301,10 @@ def test_tokens_are_asked_for_and_stand_in_no_argument_no_label_no_file_and_no_l
 
 
 def test_the_image_by_itself_serves_others_with_tokens_only(tiny, engine):
-    with pytest.raises(docker.errors.ContainerError) as caught:
-        engine.containers.run(tiny.image, remove=True, read_only=True)
-    assert caught.value.exit_status == 1
-    told = caught.value.stderr.decode()
+    refused = engine.containers.run(tiny.image, detach=True, read_only=True)
+    status, told = refused.wait(timeout=60)["StatusCode"], refused.logs(stdout=False).decode()
+    refused.remove(v=True)
+    assert status == 1
     assert "error: other machines can reach 0.0.0.0, and no token is set: " in told
     assert "Set ENVPORT_TRAINER_TOKEN" in told
     container = engine.containers.run(
@@ -326,9 +328,11 @@ def test_the_image_by_itself_serves_others_with_tokens_only(tiny, engine):
 def test_a_container_that_somebody_removed_is_gone_and_can_be_stopped(tiny, base_image, engine, tmp_path):
     running = run(TINY_ENV, home=tmp_path, runtime="docker", base_image=base_image, name="removed")
     engine.containers.get(running.container).remove(force=True)
+    assert len(envport_volumes(engine, "removed")) == 1
     assert ps(tmp_path) == [(running, Status.GONE)]
     assert list(logs("removed", home=tmp_path)) == []
     assert stop("removed", home=tmp_path) == running
+    assert envport_volumes(engine, "removed") == []
     assert ps(tmp_path) == []
 
 
@@ -351,6 +355,7 @@ def test_the_container_of_a_start_that_is_killed_is_listed_and_removed_by_stop(
     with monkeypatch.context() as patch:
         patch.setattr("envport_registry.runner.docker.wait_until_ready", killed)
         patch.setattr(DockerRuntime, "_remove", killed)
+        patch.setattr(DockerRuntime, "_remove_volumes", killed)
         patch.setattr(RunStore, "save", save_once)
         patch.setattr(RunStore, "remove", lambda *_: None)
         with pytest.raises(KilledError):
@@ -361,6 +366,7 @@ def test_the_container_of_a_start_that_is_killed_is_listed_and_removed_by_stop(
     assert left.container == (None if where == "before" else container.id)
     assert stop("killed", home=tmp_path) == left
     assert envport_containers(engine, "killed") == []
+    assert envport_volumes(engine, "killed") == []
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -370,6 +376,7 @@ def test_an_environment_that_fails_to_start_shows_its_log_and_leaves_nothing(tin
     assert "exited with status 1 before it was ready" in str(caught.value)
     assert "this environment was told to fail" in "\n".join(caught.value.log)
     assert envport_containers(engine, "failing") == []
+    assert envport_volumes(engine, "failing") == []
     assert list((tmp_path / "runs").iterdir()) == []
 
 
