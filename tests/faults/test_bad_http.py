@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 
 import pytest
@@ -39,6 +40,8 @@ NOT_HTTP = {
     "an unknown method": b"BREW /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     "a space in the path": b"GET /li vez HTTP/1.1\r\nHost: x\r\n\r\n",
     "bytes beyond ASCII in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no Host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "two Hosts": b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "a header without a colon": head("nonsense"),
     "a header with NUL": head("X-A: a\0b"),
     "a header with a space in its name": head("X A: b"),
@@ -61,7 +64,10 @@ NOT_HTTP = {
 }
 
 
-@pytest.mark.parametrize("what", NOT_HTTP)
+NOT_YET = pytest.mark.xfail(reason="Host is not looked at")
+
+
+@pytest.mark.parametrize("what", [pytest.param(what, marks=[NOT_YET] * ("Host" in what)) for what in NOT_HTTP])
 def test_what_is_not_http_is_400_and_the_connection_ends(target, what):
     with target.wire() as wire:
         wire.send(NOT_HTTP[what])
@@ -109,6 +115,16 @@ def test_headers_and_urls_over_the_limit_are_431(target, what):
 def test_headers_within_the_limit_are_read(target):
     many = {f"X_{number}": "y" * 50 for number in range(200)}
     assert target.ask(request("GET", "/livez", **many)).status == 200
+
+
+@pytest.mark.xfail(reason="chunks are sent to every version")
+def test_a_batch_over_http_1_0_has_no_chunks(target):
+    body = b'{"calls":[{"id":"a","verb":"end_rollout","body":{"rollout_id":"nobody"}}]}'
+    with target.wire() as wire:
+        wire.send(request("POST", "/v1/batch", body).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        head, _, lines = wire.rest().partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert json.loads(lines)["status"] == 404
 
 
 def test_a_body_that_ends_early_leaves_nothing_behind(target):

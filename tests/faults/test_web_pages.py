@@ -10,7 +10,6 @@ START = b'{"rollout_id":"by-a-page","split":"train","index":0}'
 FORBIDDEN = (403, "forbidden")
 
 
-@pytest.mark.xfail(reason="only /mcp looks at Origin")
 @pytest.mark.parametrize(
     ("host", "origin"),
     [

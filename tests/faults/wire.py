@@ -84,6 +84,10 @@ class Wire:
         """All answers until the server hangs up."""
         return list(iter(self.reply, None))
 
+    def rest(self) -> bytes:
+        """All bytes until the server hangs up."""
+        return self._reader.read()
+
     def __enter__(self) -> Wire:
         return self
 
