@@ -489,11 +489,9 @@ class RolloutStore(Generic[S]):
         del self._live[rollout_id]
         if error.status >= 500 or isinstance(error, CallCancelledError):
             self._bury(rollout_id, _Tombstone("could not be started", rollout.start.fingerprint, error))
-        run = rollout.start.run
-        stopping = [run.task] if run is not None and run.task not in (None, asyncio.current_task()) else []
-        freeing = asyncio.create_task(
-            self._free_failed(rollout_id, rollout.state, [task for task in stopping if task is not None])
-        )
+        task = rollout.start.run.task if rollout.start.run is not None else None
+        stopping = [] if task is None or task is asyncio.current_task() else [task]
+        freeing = asyncio.create_task(self._free_failed(rollout_id, rollout.state, stopping))
         self._freeing[rollout_id] = freeing
         self._line.freed()
 
