@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer.main
+from envport.check import CHECKS, PROMISES
 from envport.cli import app
 from envport_protocol.errors import EnvportError, WireError
 from envport_protocol.messages import PROTOCOL_VERSION
@@ -29,6 +30,7 @@ DOCS = Path(__file__).parent
 ERROR_MODULES = {
     "envport_protocol.errors": "Environments",
     "envport.errors": "The client",
+    "envport.check.catalogue": "Checking",
     "envport.cli.extras": "The command line",
     "envport_registry.errors": "The hub, bundles and names",
     "envport_registry.runner.errors": "Running",
@@ -199,8 +201,43 @@ def _default(field: FieldInfo) -> str:
     return f"`{shown}`"
 
 
+CHECKS_HEAD = """\
+# The checks
+
+Written from the code by `make openapi`.
+
+`envport check URL` holds a served environment against the promises of the [protocol](protocol.md), and `envport check
+FOLDER` serves the folder for it, with tokens, by two workers, nearly full, and killed in the middle. What is found is
+`passed`, `failed` (exit status 1) or `not_applicable`, for a reason that lies in the environment or in how it is
+reached. As a library: `await envport.check.run("http://127.0.0.1:8000")` gives a `Report`.
+
+Give `--project FOLDER` with a URL: the environment's own code knows the ground truths that must be in no answer, and
+the oracle whose answers must score best. A server that asks for tokens is asked with those in `ENVPORT_ENV_TOKEN` (the
+trainer's) and `ENVPORT_AGENT_TOKEN`. It should have no other clients meanwhile: some checks count what it did, and a
+server for at most 2000 rollouts is filled.
+
+The checks send plain HTTP with bodies of their own making, not by envport's client. Arguments for tools are made from
+their JSON Schemas, the same for the same `--seed`; a schema for which none can be made is called with arguments that it
+refuses. Tasks are the first ones of the first split, or messages where the environment has none. An environment whose
+rewards cost money is asked for about 200.
+"""
+
+
+def checks() -> str:
+    """The page on the checks: a table for each promise."""
+    return "\n".join([CHECKS_HEAD, *(_promise(number, title) for number, title in PROMISES.items())])
+
+
+def _promise(number: int, title: str) -> str:
+    rows = [[f"`{one.name}`", one.does, one.expected, one.remedy] for one in CHECKS if one.promise == number]
+    head = ["| check | what is done | expected | remedy |", "|---|---|---|---|"]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"## {number}. {title}", "", *head, *lines, ""])
+
+
 PAGES = {
     "openapi.json": openapi,
+    "check.md": checks,
     "errors.md": errors,
     "command-line.md": command_line,
     "train-config.md": train_config,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TRIES = 12
 _MAX_DEPTH = 12
 _WORDS = ("river", "stone", "cloud", "paper", "seven", "north")
+_SHORT = ("a", "A", "A1", "1", "12:30", "a-b", "a/b", "")
 _FORMATS = {
     "date": "2024-05-17",
     "time": "12:30:00Z",
@@ -170,17 +171,26 @@ class _Maker:
         return (text * (1 + least // len(text)))[: schema.get("maxLength", max(least, len(text)))]
 
     def _matching(self, pattern: str) -> str:
-        """Text for a plain sequence of characters, sets and counts; other patterns are left to chance."""
+        """Text for a plain sequence of characters, sets and counts; for others some common text that fits, if any."""
         core = pattern.removeprefix("^").removesuffix("$")
         text, place = "", 0
         while place < len(core):
             piece = _PIECE.match(core, place)
             if piece is None:
-                return self._random.choice((*_WORDS, "a", "A1", "1", "12:30", *_FORMATS.values()))
+                return self._common(pattern)
             choices = _choices(piece)
             text += "".join(self._random.choice(choices) for _ in range(_count(piece["times"], self._random)))
             place = piece.end()
         return text
+
+    def _common(self, pattern: str) -> str:
+        try:
+            fitting = [text for text in (*_WORDS, *_SHORT, *_FORMATS.values()) if re.search(pattern, text)]
+        except re.error as error:
+            raise _UnmakeableError from error
+        if not fitting:
+            raise _UnmakeableError
+        return self._random.choice(fitting)
 
 
 def _type_of(schema: dict[str, Any], random: Random) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envport_protocol.errors import EnvportError
 
-from envport.check.definition import PROMISES, Check
+from envport.check.definition import Check
 from envport.check.promises import (
     batch,
     deadlines,
@@ -79,13 +79,3 @@ def chosen(names: Iterable[str] = ()) -> tuple[Check, ...]:
 
 class UnknownCheckError(EnvportError):
     """A check was asked for by a name that none has."""
-
-
-def page() -> str:
-    """The page of the docs on the checks, in Markdown."""
-    rows = [
-        f"| {check.promise} | `{check.name}` | {check.does} | {check.expected} | {check.remedy} |" for check in CHECKS
-    ]
-    promises = ", ".join(f"{number} {title}" for number, title in PROMISES.items())
-    head = ["| promise | check | what is done | expected | remedy |", "|---|---|---|---|---|"]
-    return "\n".join([f"The promises: {promises}.", "", *head, *rows, ""])

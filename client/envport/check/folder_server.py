@@ -11,10 +11,15 @@ def main() -> None:
     """Serves the folder until it is told to stop."""
     from envport_protocol.project import load_project
     from envport_protocol.server.serving import run_server
+    from envport_protocol.server.workers import run_workers
 
     order: dict[str, Any] = json.load(sys.stdin)
-    changes: dict[str, Any] = order["config"]
-    run_server(order["folder"], port=order["port"], config=load_project(order["folder"]).serve_config(**changes))
+    folder, port, workers = order["folder"], order["port"], order["config"].pop("workers", 1)
+    config = load_project(folder).serve_config(**order["config"])
+    if workers == 1:
+        run_server(folder, port=port, config=config)
+    else:
+        run_workers(folder, port=port, workers=workers, config=config)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envport.check.arguments import arguments_for
 from envport.check.definition import NotApplicableError
@@ -17,7 +17,7 @@ from envport.check.prometheus import read_samples
 from envport.check.rollout import Call, Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
 
     from envport.check.launching import Server
@@ -40,8 +40,20 @@ class Access:
     agent: str | None = None
 
 
+class Bench(Protocol):
+    """Starts further servers of the environment under check."""
+
+    def launched(self, config: dict[str, Any]) -> AbstractAsyncContextManager[tuple[Probe, Server]]:
+        """A server of one's own with these settings, until the block is left."""
+        ...
+
+    async def shared(self, config: dict[str, Any]) -> Probe:
+        """The one server of this run with these settings."""
+        ...
+
+
 class Probe:
-    """One server under check. `launch` starts another of the same environment, where that can be done."""
+    """One server under check. `bench` starts others of the same environment, where that can be done."""
 
     def __init__(
         self,
@@ -52,7 +64,7 @@ class Probe:
         asks_for_tokens: bool = False,
         seed: int = 0,
         truths: Truths | None = None,
-        launch: Callable[[dict[str, Any]], AbstractAsyncContextManager[tuple[Probe, Server]]] | None = None,
+        bench: Bench | None = None,
     ) -> None:
         self.wire = wire
         self.manifest = manifest
@@ -60,7 +72,7 @@ class Probe:
         self.asks_for_tokens = asks_for_tokens
         self.seed = seed
         self.truths = truths
-        self._launch = launch
+        self._bench = bench
         self._opened: dict[str, Wire] = {}
         self._prefix = f"check-{secrets.token_hex(4)}"
         self._numbers = count()
@@ -74,7 +86,7 @@ class Probe:
     @property
     def can_launch(self) -> bool:
         """Whether other servers of the environment can be started."""
-        return self._launch is not None
+        return self._bench is not None
 
     @property
     def splits(self) -> list[dict[str, Any]]:
@@ -114,23 +126,39 @@ class Probe:
             asks_for_tokens=self.asks_for_tokens,
             seed=self.seed,
             truths=self.truths,
-            launch=self._launch,
+            bench=self._bench,
         )
 
     @asynccontextmanager
-    async def served(self, why: str, **config: Any) -> AsyncGenerator[tuple[Probe, Server]]:
-        """Another server of the environment, set by `config`, until the block is left.
+    async def served(self, **config: Any) -> AsyncGenerator[Probe]:
+        """Another server of the environment, set by `config`. Checks that ask for the same one share it.
 
         Raises:
-            NotApplicableError: none can be started here; `why` says what for.
+            NotApplicableError: none can be started here.
         """
-        if self._launch is None:
-            raise NotApplicableError(f"{why}; give the environment's folder instead of a URL to have that checked")
-        async with self._launch(config) as (other, server):
-            try:
-                yield other, server
-            finally:
-                await other.end_all()
+        other = (await self._launcher.shared(config)).for_check()
+        try:
+            yield other
+        finally:
+            await other.end_all()
+
+    @asynccontextmanager
+    async def mortal(self, **config: Any) -> AsyncGenerator[tuple[Probe, Server]]:
+        """Another server of the environment, to be killed, until the block is left.
+
+        Raises:
+            NotApplicableError: none can be started here.
+        """
+        async with self._launcher.launched(config) as (other, server):
+            yield other, server
+
+    @property
+    def _launcher(self) -> Bench:
+        if self._bench is None:
+            raise NotApplicableError(
+                "a server behind a URL cannot be set otherwise or killed; give the environment's folder instead"
+            )
+        return self._bench
 
     def new_id(self, suffix: str = "") -> str:
         """An id that nobody used."""

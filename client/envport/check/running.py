@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from envport_protocol.errors import EnvportError, UnauthorizedError
 
@@ -60,12 +61,13 @@ async def run(
     async with AsyncExitStack() as stack:
         if is_url(target):
             truths = await Truths.of(project) if project else None
-            bench = _Bench(launcher, seed, timeout_s, truths)
+            bench = await stack.enter_async_context(_Bench(launcher, seed, timeout_s, truths))
             probe = await stack.enter_async_context(bench.connected(str(target), access or Access()))
         else:
             folder = Path(target)
-            bench = _Bench(launcher or folder_launcher(folder), seed, timeout_s, await Truths.of(project or folder))
-            probe, _ = await stack.enter_async_context(bench.launched({"request_timeout_s": 2.0}))
+            truths = await Truths.of(project or folder)
+            bench = await stack.enter_async_context(_Bench(folder_launcher(folder), seed, timeout_s, truths))
+            probe = await bench.shared({"request_timeout_s": 2.0})
         findings = await _findings(checks, probe, on_check)
     return _report(str(target), probe.manifest, findings, time.monotonic() - begun)
 
@@ -84,10 +86,25 @@ class _Bench:
         self._timeout_s = timeout_s
         self._truths = truths
         self._archive = Archive()
+        self._stack = AsyncExitStack()
+        self._shared: dict[str, Probe] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def shared(self, config: dict[str, Any]) -> Probe:
+        """The probe of the one server of this run with these settings, which runs until its end."""
+        key = json.dumps(config, sort_keys=True)
+        if key not in self._shared:
+            self._shared[key], _ = await self._stack.enter_async_context(self.launched(config))
+        return self._shared[key]
 
     @asynccontextmanager
     async def launched(self, config: dict[str, Any]) -> AsyncGenerator[tuple[Probe, Server]]:
-        """A server started for this run, with its probe."""
+        """A server with its probe, until the block is left."""
         assert self._launcher is not None
         async with self._launcher(config) as server, self.connected(server.url, server.access) as probe:
             yield probe, server
@@ -104,7 +121,7 @@ class _Bench:
                 asks_for_tokens=(await wire.using(None).post("list_tools", {})).status == 401,
                 seed=self._seed,
                 truths=self._truths,
-                launch=self.launched if self._launcher else None,
+                bench=self if self._launcher else None,
             )
 
 

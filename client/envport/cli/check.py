@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,9 +45,7 @@ def check(
     ] = None,
     agent_token: Annotated[
         str | None,
-        typer.Option(
-            envvar="ENVPORT_AGENT_TOKEN", show_default=False, help="The agent's token; give it as variable."
-        ),
+        typer.Option(envvar="ENVPORT_AGENT_TOKEN", show_default=False, help="The agent's token; give it as variable."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -88,7 +88,8 @@ def _checked(
     if not is_url(target):
         require("fastapi", "serve")
         require("uvicorn", "serve")
-    with ProgressLine() as progress:
+    # The environment's own code may print, and stdout is for the report.
+    with ProgressLine() as progress, redirect_stdout(sys.stderr):
         return asyncio.run(
             run(
                 target,

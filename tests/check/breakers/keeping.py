@@ -83,6 +83,13 @@ async def begins_anew(ask: Ask, request: Request) -> Answer:
     return answer
 
 
+async def parts_groups(ask: Ask, request: Request) -> Answer:
+    """One of two groups is looked for where it is not."""
+    if request.verb == "compute_group_reward" and request.json["group_id"][-1:] in "02468":
+        return failure(404, "unknown_rollout", "lost")
+    return await ask(request)
+
+
 def knows_its_own_connections() -> Broken:
     """A rollout is found only by the connection that started it."""
     started_by: dict[str, tuple[str, int]] = {}
@@ -125,5 +132,6 @@ KEEPING = {
     "without_a_journal_rollouts_are_lost": Breaker(
         simply(begins_anew), launches={}, also=frozenset({"unknown_rollout_is_lost"})
     ),
+    "groups_and_forks_stay_together": Breaker(simply(parts_groups), is_told_alone=True),
     "every_connection_finds_every_rollout": Breaker(knows_its_own_connections, is_told_alone=True),
 }

@@ -167,7 +167,7 @@ async def abandoned_calls_do_not_stay(probe: Probe) -> str:
     for call in probe.calls(_CUT_OFF):
         body = call.body(rollout.id, rollout.new_call_id())
         await send_and_leave(probe.wire, request_bytes(probe.wire, "POST", "/v1/run_tool", body))
-    begun = time.monotonic()
+    begun, running = time.monotonic(), 0.0
     while (waited_s := time.monotonic() - begun) < _ORPHANS_END_WITHIN_S:
         now = await probe.metrics()
         have_come = executions(now, "run_tool") - executions(before, "run_tool") >= _CUT_OFF

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envport_protocol.messages import Outcome
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_TO_FILL = 2000
 _AT_A_TIME = 64
 _HUNDREDS = 200
-_SMALL = {"max_rollouts": 4, "max_queued": 2, "queue_timeout_s": 1.0}
+_SMALL: dict[str, Any] = {"max_rollouts": 4, "max_queued": 2, "queue_timeout_s": 1.0}
 _DETAILS = ("rollouts", "max_rollouts", "queued", "max_queued")
 
 
@@ -95,7 +95,7 @@ async def filled(probe: Probe) -> AsyncGenerator[tuple[Probe, list[Rollout]]]:
     """
     room = probe.limits.get("max_rollouts", 0)
     if probe.can_launch:
-        async with probe.served("", **_SMALL) as (small, _):
+        async with probe.served(**_SMALL) as small:
             yield small, await _start_many(small, small.limits["max_rollouts"])
     elif room > _MOST_TO_FILL:
         raise NotApplicableError(

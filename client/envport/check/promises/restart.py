@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _ROLLOUTS = 6
 _CALLS = 4
 _READY_WITHIN_S = 120.0
-_ONLY_A_FOLDER = "a server behind a URL is not this command's to kill"
 
 
 @check(
@@ -54,7 +53,7 @@ async def same_seed_gives_the_same_rollout(probe: Probe) -> str:
 async def rollouts_outlive_a_kill(probe: Probe) -> str:
     """Kills a server with a journal in the middle of rollouts, starts it again and goes on with them."""
     with tempfile.TemporaryDirectory(prefix="envport-check-") as folder:
-        async with probe.served(_ONLY_A_FOLDER, journal=folder) as (other, server):
+        async with probe.mortal(journal=folder) as (other, server):
             undisturbed = await _play(other, 0, _CALLS + 1)
             played = [await _play(other, number, _CALLS) for number in range(_ROLLOUTS)]
             await server.kill()
@@ -79,7 +78,7 @@ async def rollouts_outlive_a_kill(probe: Probe) -> str:
 )
 async def without_a_journal_rollouts_are_lost(probe: Probe) -> str:
     """Kills a server without a journal, starts it again and asks for a rollout of before."""
-    async with probe.served(_ONLY_A_FOLDER) as (other, server):
+    async with probe.mortal() as (other, server):
         part = await _play(other, 0, 1)
         await server.kill()
         await server.start_again()
