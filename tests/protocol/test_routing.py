@@ -153,7 +153,7 @@ def of_worker(number: int, workers: int, prefix: str = "r") -> str:
 
 @asynccontextmanager
 async def answering_worker(place, env=None, **settings):
-    """The host of worker 1 of two, asked by a Forwarding of worker 0, which is given; with the tasks that answer."""
+    """The app of worker 1 of two, asked by a Forwarding of worker 0, which is given; with the tasks that answer."""
     app = create_app(env or Counting(), config=ServeConfig(**settings))
     await app.desk.host.prepare()
     app.desk.readiness.begin()
@@ -162,7 +162,7 @@ async def answering_worker(place, env=None, **settings):
     answering = Answering(app.desk, app.endpoints, tasks.add)
     forwarding = Forwarding(0, places)
     async with answering.listening(places[1]):
-        yield app.desk.host, forwarding, tasks
+        yield app, forwarding, tasks
         forwarding.close()
     await app.desk.readiness.stop()
     await app.desk.host.close()
@@ -183,11 +183,11 @@ def adding(call_id: str, **arguments) -> bytes:
 
 
 async def test_a_request_is_answered_by_the_worker_of_its_rollout(place):
-    async with answering_worker(place) as (host, forwarding, _):
+    async with answering_worker(place) as (app, forwarding, _):
         assert await forwarding.forward(of_worker(0, 2), "/v1/start_rollout", b"{}", []) is None
         started = await forwarding.forward(OTHERS, "/v1/start_rollout", START, [])
         assert started.status == 200
-        assert orjson.loads(started.body)["token"] == host.key.token(OTHERS)
+        assert orjson.loads(started.body)["token"] == app.desk.host.key.token(OTHERS)
         answer = await forwarding.forward(OTHERS, "/v1/run_tool", adding("c", by=2), [])
         assert orjson.loads(answer.body)["content"][0]["text"] == "2"
 
@@ -231,6 +231,20 @@ async def test_who_stops_waiting_is_waited_for_no_more(place):
         env.gate.set()
         again = await forwarding.forward(OTHERS, "/v1/run_tool", waiting, [])
         assert orjson.loads(again.body)["content"][0]["text"] == "open"
+
+
+async def test_a_worker_that_stops_takes_nothing_on(place):
+    env = Gated()
+    waiting = orjson.dumps({"rollout_id": OTHERS, "call_id": "slow", "tool_name": "wait"})
+    async with answering_worker(place, env) as (app, forwarding, _):
+        await forwarding.forward(OTHERS, "/v1/start_rollout", START, [])
+        asking = asyncio.create_task(forwarding.forward(OTHERS, "/v1/run_tool", waiting, []))
+        await env.begun.wait()
+        app.desk.is_stopping = True
+        refused = await forwarding.forward(OTHERS, "/v1/run_tool", adding("c", by=1), [])
+        assert (refused.status, orjson.loads(refused.body)["error"]["code"]) == (503, "not_ready")
+        env.gate.set()
+        assert (await asking).status == 200, "what runs is finished"
 
 
 async def test_a_worker_that_is_not_there_is_not_ready(place):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.errors import NotFoundError, WireError
+from envport_protocol.errors import NotFoundError, NotReadyError, WireError
 from envport_protocol.server.answers import error_answer
 from envport_protocol.server.endpoint import Asked, server_failure
 from envport_protocol.server.link import Content, Kind, Link
@@ -55,6 +55,8 @@ class Answering:
         headers = dict(request.headers)
         take_ids(headers)
         try:
+            if self._desk.is_stopping:
+                raise NotReadyError("a worker of this server is stopping; ask again in a moment")
             endpoint = self._endpoints.get(path)
             if endpoint is None:
                 raise NotFoundError(f"a worker was asked for {path!r}, which it does not have")

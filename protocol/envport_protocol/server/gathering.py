@@ -63,6 +63,7 @@ class GatheredMetrics(Endpoint):
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", asked.request_id),
         ]
+        asked.is_answered = True
         await asked.send({"type": "http.response.start", "status": 200, "headers": headers})
         await asked.send({"type": "http.response.body", "body": body})
         return Answer(200, b"")

@@ -49,6 +49,7 @@ class Supervisor:
         self._processes: dict[int, WorkerProcess] = {}
         self._taking = deque[WorkerProcess]()
         """The workers that take connections; the last one got the latest."""
+        self._all_took = asyncio.Event()
         self._some_take = asyncio.Event()
         self._stopping = asyncio.Event()
         self._was_ready = False
@@ -127,6 +128,8 @@ class Supervisor:
         if process.takes_connections and process not in self._taking:
             self._taking.append(process)
             self._some_take.set()
+            if len(self._taking) == len(self._assignments):
+                self._all_took.set()
         elif not process.takes_connections and process in self._taking:
             self._taking.remove(process)
         are_ready = [one.is_ready for one in self._processes.values()]
@@ -136,6 +139,7 @@ class Supervisor:
 
     async def _deal(self) -> None:
         loop = asyncio.get_running_loop()
+        await self._all_took.wait()  # else the first one would get all that came meanwhile
         while True:
             if not self._taking:
                 self._some_take.clear()

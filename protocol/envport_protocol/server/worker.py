@@ -103,10 +103,11 @@ class WorkerServer(EnvServer):
     async def _connect(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
-        with suppress(OSError):  # it may be over before it begins
-            if connection.family != socket.AF_UNIX:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(self._new_protocol, connection)
+        except OSError:  # it was over before it began
+            connection.close()
 
     def _new_protocol(self) -> asyncio.Protocol:
         make = cast("type[GuardedProtocol]", self.config.http_protocol_class)
