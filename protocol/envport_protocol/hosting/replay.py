@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from envport_protocol.errors import RolloutLostError, WireError, error_from_body
-from envport_protocol.hosting.rollouts import Before, Rebuilt
+from envport_protocol.hosting.before import Before, Rebuilt
 from envport_protocol.hosting.stored_call import StoredCall
 from envport_protocol.messages import ErrorBody, Outcome, StartRolloutRequest
 
@@ -27,7 +27,8 @@ TOOL_CALL = "run_tool "
 
 def canonical(arguments: Any) -> bytes:
     """Equal for equal JSON values, whatever the order of keys."""
-    return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+    # A copy: what orjson gives stays in an allocation of 4 KiB, and this is kept until the rollout ends.
+    return b"%b" % orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
 
 
 def digest(canonical_arguments: bytes) -> bytes:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -22,13 +21,13 @@ from envport_protocol.errors import (
     IdConflictError,
     InvalidRequestError,
     OverloadedError,
-    RolloutEndedError,
-    UnknownRolloutError,
     WireError,
 )
+from envport_protocol.hosting.before import Before
 from envport_protocol.hosting.line import Line
 from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.stored_call import StoredCall, launch, outcome_kind, outcome_of, too_late
+from envport_protocol.hosting.tombstones import Tombstone, Tombstones, ended, started_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -81,46 +80,6 @@ class Job(NamedTuple, Generic[S]):
     """The tool that it runs, for the observer."""
 
 
-class Rebuilt(NamedTuple, Generic[S]):
-    """A rollout of before a restart, as it was."""
-
-    state: S
-    start: StoredCall
-    calls: dict[str, StoredCall]
-
-
-class Before(Generic[S]):
-    """What is known of the rollouts that an earlier process held; here: nothing. A journal knows more."""
-
-    def holds(self, rollout_id: str) -> bool:
-        """Whether the rollout was held, and can be asked of `rebuild` once."""
-        return False
-
-    def spent(self) -> list[str]:
-        """The ids of rollouts that ended last."""
-        return []
-
-    async def rebuild(self, rollout_id: str) -> Rebuilt[S]:
-        """The rollout as it was.
-
-        Raises:
-            WireError: it cannot be rebuilt; its id is spent then.
-        """
-        raise UnknownRolloutError(f"there was no rollout {rollout_id!r}")
-
-    def started(self, rollout_id: str, request: bytes, answer: bytes) -> None:
-        """Told of a start that worked, before its answer goes out."""
-
-    def called(self, rollout_id: str, key: str, request: bytes, outcome: bytes | WireError) -> None:
-        """Told of the outcome of a call, before its answer goes out."""
-
-    def used(self, rollout_id: str) -> None:
-        """Told that something was asked of a rollout that is not a call of it."""
-
-    def ended(self, rollout_id: str) -> None:
-        """Told of the end of a rollout."""
-
-
 @dataclass(slots=True)
 class _Rollout(Generic[S]):
     state: S
@@ -144,17 +103,6 @@ class Held(NamedTuple, Generic[S]):
     running: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Tombstone:
-    reason: str
-    start_fingerprint: bytes | None = None
-    """With `start_error`: the start that failed, to be answered again."""
-    start_error: WireError | None = None
-    end_error: WireError | None = None
-    lost: WireError | None = None
-    """Why it could not be rebuilt after a restart."""
-
-
 class RolloutStore(Generic[S]):
     """All rollouts of one server. `free` is called with the state of each that ended, expired or failed to start."""
 
@@ -173,7 +121,7 @@ class RolloutStore(Generic[S]):
         self._before = before or Before[S]()
         self._observer = observer or NullObserver()
         self._live: dict[str, _Rollout[S]] = {}
-        self._ended = OrderedDict((rollout_id, _Tombstone("ended")) for rollout_id in self._before.spent())
+        self._ended = Tombstones(limits.max_tombstones, self._before.spent())
         self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__)
         self._tasks: set[asyncio.Task[object]] = set()
         self._freeing: dict[str, asyncio.Task[None]] = {}
@@ -224,7 +172,7 @@ class RolloutStore(Generic[S]):
         await self._settled_before(rollout_id)
         rollout = self._live.get(rollout_id)
         if rollout is None:
-            self._check_unspent(rollout_id, fingerprint)
+            self._ended.check_unspent(rollout_id, fingerprint)
             await self._line.wait()
             rollout = self._live.get(rollout_id)  # the same start may have waited before this one
             if rollout is None and rollout_id not in self._ended:
@@ -232,10 +180,10 @@ class RolloutStore(Generic[S]):
                 rollout = self._begin(rollout_id, new_state(), job, record)
             else:
                 self._line.freed()
-                self._check_unspent(rollout_id, fingerprint)
+                self._ended.check_unspent(rollout_id, fingerprint)
                 rollout = self._find(rollout_id)
         if rollout.start.fingerprint != fingerprint:
-            raise _started_otherwise(rollout_id)
+            raise started_otherwise(rollout_id)
         return await rollout.start.answer()
 
     async def call(
@@ -341,12 +289,8 @@ class RolloutStore(Generic[S]):
         if gone is None:
             rollout = self._live.get(rollout_id)
             if rollout is None:
-                raise _unknown(rollout_id)
-            if rollout.end is None:
-                rollout.end = asyncio.get_running_loop().create_future()
-                rollout.end_reason = reason
-                self._keep(asyncio.create_task(self._end(rollout_id, rollout, rollout.end, reason)))
-            error = await asyncio.shield(rollout.end)
+                raise self._ended.absent(rollout_id)
+            error = await asyncio.shield(self._begin_end(rollout_id, rollout, reason))
         else:
             error = gone.end_error or gone.lost
         if error is not None:
@@ -378,10 +322,9 @@ class RolloutStore(Generic[S]):
     def _find(self, rollout_id: str) -> _Rollout[S]:
         rollout = self._live.get(rollout_id)
         if rollout is None:
-            gone = self._ended.get(rollout_id)
-            raise _unknown(rollout_id) if gone is None else _gone(rollout_id, gone)
+            raise self._ended.absent(rollout_id)
         if rollout.end is not None:
-            raise _ended(rollout_id, rollout.end_reason)
+            raise ended(rollout_id, rollout.end_reason)
         return rollout
 
     async def _started(self, rollout_id: str) -> _Rollout[S]:
@@ -393,16 +336,6 @@ class RolloutStore(Generic[S]):
             rollout = self._find(rollout_id)
         rollout.used_at = self._clock()
         return rollout
-
-    def _check_unspent(self, rollout_id: str, fingerprint: bytes) -> None:
-        gone = self._ended.get(rollout_id)
-        if gone is None:
-            return
-        if gone.start_error is None:
-            raise _gone(rollout_id, gone)
-        if gone.start_fingerprint != fingerprint:
-            raise _started_otherwise(rollout_id)
-        raise gone.start_error.afresh()
 
     def _check_room(self, rollout_id: str, rollout: _Rollout[S]) -> None:
         if len(rollout.calls) >= self._limits.max_calls:
@@ -441,6 +374,8 @@ class RolloutStore(Generic[S]):
                 try:
                     self._before.called(rollout_id, job.key, job.request, outcome)
                 except WireError as error:
+                    # What is journaled is not what it went through, so nobody may go on with it.
+                    self._begin_end(rollout_id, rollout, "could not be journaled any more")
                     return error.afresh()
             return outcome
 
@@ -488,7 +423,7 @@ class RolloutStore(Generic[S]):
     def _start_failed(self, rollout_id: str, rollout: _Rollout[S], error: WireError) -> None:
         del self._live[rollout_id]
         if error.status >= 500 or isinstance(error, CallCancelledError):
-            self._bury(rollout_id, _Tombstone("could not be started", rollout.start.fingerprint, error))
+            self._ended.bury(rollout_id, Tombstone("could not be started", rollout.start.fingerprint, error))
         task = rollout.start.run.task if rollout.start.run is not None else None
         stopping = [] if task is None or task is asyncio.current_task() else [task]
         freeing = asyncio.create_task(self._free_failed(rollout_id, rollout.state, stopping))
@@ -519,7 +454,7 @@ class RolloutStore(Generic[S]):
             state, start, calls = await self._before.rebuild(rollout_id)
         except WireError as error:
             log.warning("the rollout %r of before the restart is lost: %s", rollout_id, error)
-            self._bury(rollout_id, _Tombstone("was lost", lost=error.afresh()))
+            self._ended.bury(rollout_id, Tombstone("was lost", lost=error.afresh()))
             self._observer.replayed(is_rebuilt=False)
         else:
             now = self._clock()
@@ -528,14 +463,21 @@ class RolloutStore(Generic[S]):
         finally:
             del self._rebuilding[rollout_id]
 
+    def _begin_end(self, rollout_id: str, rollout: _Rollout[S], reason: str) -> asyncio.Future[WireError | None]:
+        if rollout.end is None:
+            rollout.end = asyncio.get_running_loop().create_future()
+            rollout.end_reason = reason
+            self._keep(asyncio.create_task(self._end(rollout_id, rollout, rollout.end, reason)))
+        return rollout.end
+
     async def _end(
-        self, rollout_id: str, rollout: _Rollout[S], ended: asyncio.Future[WireError | None], reason: str
+        self, rollout_id: str, rollout: _Rollout[S], over: asyncio.Future[WireError | None], reason: str
     ) -> None:
         stopped: list[asyncio.Task[None]] = []
         for call in (rollout.start, *rollout.calls.values()):
             run = call.run
             if run is not None:
-                call.stop(_ended(rollout_id, reason))
+                call.stop(ended(rollout_id, reason))
                 if run.task is not None:
                     stopped.append(run.task)
         error = await self._let_go(rollout.state, stopped)
@@ -545,9 +487,9 @@ class RolloutStore(Generic[S]):
             except WireError as unwritten:
                 log.error("the end of the rollout %r is not in the journal: %s", rollout_id, unwritten)
         del self._live[rollout_id]
-        self._bury(rollout_id, _Tombstone(reason, end_error=error))
+        self._ended.bury(rollout_id, Tombstone(reason, end_error=error))
         self._line.freed()
-        ended.set_result(error)
+        over.set_result(error)
 
     async def _let_go(self, state: S, stopping: list[asyncio.Task[None]]) -> WireError | None:
         """Frees a state after the calls that were stopped for it; the error where that failed or took too long."""
@@ -563,40 +505,13 @@ class RolloutStore(Generic[S]):
             outcome = too_late("end_rollout", self._limits.end_timeout_s)
         return outcome if isinstance(outcome, WireError) else None
 
-    def _bury(self, rollout_id: str, tombstone: _Tombstone) -> None:
-        self._ended[rollout_id] = tombstone
-        while len(self._ended) > self._limits.max_tombstones:
-            self._ended.popitem(last=False)
-
     def _keep(self, task: asyncio.Task[T]) -> None:
         # The event loop itself holds tasks weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _unknown(rollout_id: str) -> UnknownRolloutError:
-    return UnknownRolloutError(
-        f"this server does not hold the rollout {rollout_id!r}: it was never started here, or a restart lost it; "
-        "start a new one"
-    )
-
-
-def _gone(rollout_id: str, tombstone: _Tombstone) -> WireError:
-    return _ended(rollout_id, tombstone.reason) if tombstone.lost is None else tombstone.lost.afresh()
-
-
-def _ended(rollout_id: str, reason: str) -> RolloutEndedError:
-    return RolloutEndedError(f"the rollout {rollout_id!r} {_REASONS.get(reason, reason)}; start a new one")
-
-
 def _called_otherwise(rollout_id: str, key: str) -> IdConflictError:
     return IdConflictError(
         f"{key!r} of rollout {rollout_id!r} was used with other arguments; a new call needs a new id"
     )
-
-
-def _started_otherwise(rollout_id: str) -> IdConflictError:
-    return IdConflictError(f"the rollout {rollout_id!r} was started with other arguments; a new rollout needs a new id")
-
-
-_REASONS = {"ended": "was ended", "idle for too long": "was idle for too long and expired", "closed": "was ended"}
