@@ -12,7 +12,7 @@ from envport_protocol.config import ServeConfig
 from envport_protocol.errors import InfraError, RolloutEndedError
 from envport_protocol.hosting.host import Host
 from envport_protocol.hosting.segment import Segment
-from envport_protocol.messages import Message, RunToolRequest, StartRolloutRequest
+from envport_protocol.messages import EndRolloutRequest, Message, RunToolRequest, StartRolloutRequest
 
 
 class Shelf(BaseEnv):
@@ -64,6 +64,7 @@ async def test_a_rollout_one_of_whose_calls_was_not_written_is_gone_on_with_by_n
             await run(host, "c1", "put", thing="a")
     with pytest.raises(RolloutEndedError, match="could not be journaled any more"):
         await run(host, "c2", "put", thing="b")
+    await host.end_rollout(EndRolloutRequest(rollout_id="r"))
     crash(host)
     again = await hosted(tmp_path / "journal")
     with pytest.raises(RolloutEndedError):
