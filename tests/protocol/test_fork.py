@@ -159,3 +159,23 @@ def test_half_of_a_native_fork_is_a_wrong_definition():
 
     with pytest.raises(EnvDefinitionError, match="belong together"):
         asyncio.run(Driver.of(Half()))
+
+
+async def test_a_call_that_comes_while_the_state_is_read_is_in_both_or_in_none():
+    class Reading(Native):
+        reads = 0
+
+        async def get_state(self, rollout_id):
+            self.reads += 1
+            if self.reads == 1:
+                await driver.add(rollout_id, "meanwhile", 5)
+            return self.count[rollout_id]
+
+    env = Reading()
+    driver = await Driver.of(env)
+    await driver.start("g.0")
+    await driver.add("g.0", "a", 1)
+    await driver.fork("g.0", "g.1")
+    runs = env.runs
+    assert await driver.add("g.1", "meanwhile", 5) == "6"
+    assert (env.count["g.1"], env.runs, env.reads) == (6, runs, 2)

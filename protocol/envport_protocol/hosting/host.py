@@ -5,20 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from envport_protocol.calling import NamedCall, env_boundary, invoke, rollout_boundary, thread_pool
-from envport_protocol.env import BaseEnv, overrides
-from envport_protocol.errors import (
-    EnvDefinitionError,
-    EnvFailedError,
-    InvalidRequestError,
-    ToolError,
-    UnknownTaskError,
-    UnsupportedError,
-)
+from envport_protocol.calling import rollout_boundary, thread_pool
+from envport_protocol.errors import InvalidRequestError, UnknownTaskError, UnsupportedError
+from envport_protocol.hosting.author import Author
 from envport_protocol.hosting.journal import Journal
 from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.replay import TOOL_CALL, Replay, StartRecord, canonical, digest, replay
@@ -26,23 +19,19 @@ from envport_protocol.hosting.rollout_key import RolloutKey
 from envport_protocol.hosting.rollouts import Job, RolloutStore, StoreLimits
 from envport_protocol.hosting.scoring import Scoring, check_truth
 from envport_protocol.hosting.state import RolloutState
-from envport_protocol.hosting.stored_call import ToolErrorBody, too_late
-from envport_protocol.hosting.taskbook import TaskBook, public_task
+from envport_protocol.hosting.stored_call import too_late
+from envport_protocol.hosting.taskbook import public_task
 from envport_protocol.hosting.threads import ThreadPool
 from envport_protocol.messages import (
     CancelAnswer,
     EndRolloutAnswer,
     ListToolsAnswer,
     Manifest,
-    Message,
     OpenRollout,
     OpenRollouts,
     StartRolloutAnswer,
     TaskPage,
 )
-from envport_protocol.results import tool_body, tool_error_answer
-from envport_protocol.task import EnvTask, as_messages
-from envport_protocol.toolset import ToolSet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
@@ -50,7 +39,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from envport_protocol.config import ServeConfig
+    from envport_protocol.env import BaseEnv
     from envport_protocol.hosting.observer import Observer
+    from envport_protocol.hosting.stored_call import StoredCall
     from envport_protocol.messages import (
         CancelRequest,
         ComputeGroupRewardRequest,
@@ -63,11 +54,8 @@ if TYPE_CHECKING:
         TasksRequest,
     )
 
-_ROLLOUT_INPUTS = frozenset({"rollout_id", "task", "seed", "messages", "ground_truth", "metadata"})
 _REWARD_CALL = "compute_reward"
 _GROUP_CALL = "compute_group_reward "
-_MAX_TOOL_ANSWER_BYTES = 2**20
-"""It is kept until the rollout ends, and no model reads more."""
 _MAX_SHOWN = 1000
 
 
@@ -97,32 +85,18 @@ class Host:
     def __init__(
         self, env: BaseEnv, config: ServeConfig, observer: Observer | None = None, *, serves: Sequence[str] = ()
     ) -> None:
-        if not isinstance(env, BaseEnv):  # pyright: ignore[reportUnnecessaryIsInstance]
-            kind = f"the class {cast('type', env).__name__}" if isinstance(env, type) else type(env).__name__
-            raise EnvDefinitionError(f"expected an instance of a BaseEnv subclass, got {kind}")
         self.config = config
         self.name = config.name or type(env).__name__
         self.observer = observer or NullObserver()
-        self._env = env
+        self._author = Author(env)
         self._serves = serves
         self._pool = ThreadPool(config.max_threads)
-        self._tasks = TaskBook(env)
         self._scoring = Scoring(env, config.reward_weights)
-        self._list_tools = NamedCall(env.list_tools, {"rollout_id"})
-        self._begin = NamedCall(env.start_rollout, _ROLLOUT_INPUTS) if overrides(env, "start_rollout") else None
-        self._get_state, self._set_state = _native_fork(env)
-        self._free = [
-            NamedCall(getattr(env, name), {"rollout_id"})
-            for name in ("end_rollout", "release_rollout")
-            if overrides(env, name)
-        ]
-        self._tools = ToolSet(())
-        self._system_prompt = ""
         self._manifest = b""
         self._journal = _open_journal(self.name, config)
         self.key = RolloutKey(_rollout_secret(config, self._journal))
         self._store = RolloutStore[RolloutState](
-            self._free_rollout,
+            self._author.free,
             StoreLimits(
                 max_rollouts=config.max_rollouts,
                 max_queued=config.max_queued,
@@ -145,11 +119,8 @@ class Host:
             EnvportError: what it gave cannot be served, or its code raised.
         """
         thread_pool.set(self._pool)
-        if not self._list_tools.requires("rollout_id"):
-            self._tools = await self._ask_tools({})
+        await self._author.open()
         rewards = await self._scoring.open()
-        self._system_prompt = await self._ask_system_prompt()
-        await self._tasks.open()
         self._manifest = _encode(
             Manifest(
                 name=self.name,
@@ -157,10 +128,10 @@ class Host:
                 summary=self.config.summary,
                 licence=self.config.licence,
                 digest=self.config.digest,
-                capabilities=self._capabilities(),
-                tools=self._tools.specs,
+                capabilities=[*self._author.capabilities, "cancel", *self._serves],
+                tools=self._author.tools.specs,
                 rewards=rewards,
-                splits=self._tasks.splits,
+                splits=self._author.tasks.splits,
                 limits=self.config.limits,
             )
         )
@@ -190,9 +161,9 @@ class Host:
         """The body of `GET /v1/tasks`."""
         async with _within(self.config.call_timeout_s, "tasks"):
             with rollout_boundary("tasks", UnknownTaskError):
-                tasks, total = await self._tasks.page(request.split, request.offset, request.limit)
+                tasks, total = await self._author.tasks.page(request.split, request.offset, request.limit)
         page = [
-            public_task(task, request.split, index, self._first_messages(task))
+            public_task(task, request.split, index, self._author.first_messages(task))
             for index, task in enumerate(tasks, request.offset)
         ]
         with rollout_boundary("tasks"):
@@ -218,7 +189,9 @@ class Host:
 
     async def list_tools(self, request: ListToolsRequest) -> bytes:
         """The body of `POST /v1/list_tools`."""
-        tools = self._tools if request.rollout_id is None else (await self._store.state(request.rollout_id)).tools
+        tools = (
+            self._author.tools if request.rollout_id is None else (await self._store.state(request.rollout_id)).tools
+        )
         return _encode(ListToolsAnswer(tools=tools.specs))
 
     async def run_tool(self, request: RunToolRequest) -> bytes:
@@ -226,7 +199,7 @@ class Host:
         tool_name, arguments = request.tool_name, request.arguments
 
         async def work(state: RolloutState) -> bytes:
-            return await self._run_tool(state, tool_name, arguments)
+            return await self._author.run_tool(state, tool_name, arguments)
 
         limit_s = self.config.call_timeout_s
         asked = canonical([tool_name, arguments])
@@ -237,7 +210,7 @@ class Host:
                 digest(asked),
                 work,
                 min(request.timeout_s, limit_s) if request.timeout_s else limit_s,
-                asked if self._env.deterministic else b"",
+                asked if self._author.is_deterministic else b"",
                 "run_tool",
                 tool_name,
             ),
@@ -327,13 +300,13 @@ class Host:
 
         def record(state: RolloutState) -> bytes:
             # Of an environment that cannot replay, the journal keeps that there was a rollout, and nothing of it.
-            is_kept = self._journal is not None and self._env.deterministic
+            is_kept = self._journal is not None and self._author.is_deterministic
             return StartRecord(fingerprint, state.start).to_bytes() if is_kept else b""
 
         return await self._store.start(
             rollout_id,
             fingerprint,
-            lambda: RolloutState(rollout_id, self._tools),
+            lambda: RolloutState(rollout_id, self._author.tools),
             work,
             self.config.call_timeout_s,
             record=record,
@@ -341,137 +314,65 @@ class Host:
         )
 
     async def _start(self, state: RolloutState, request: StartRolloutRequest) -> bytes:
-        state.start = request
-        with rollout_boundary("start_rollout", UnknownTaskError):
-            task = state.task = await self._task(request)
-        with rollout_boundary("start_rollout"):
-            state.messages = self._first_messages(task)
-            state.is_begun = True
-            if overrides(self._env, "init_rollout"):
-                await invoke(self._env.init_rollout, {**task.init_args, "rollout_id": state.rollout_id})
-            if self._begin is not None:
-                messages = await self._begin(state.inputs())
-                if messages is not None:
-                    state.messages = [*as_messages(messages)]
-            if self._list_tools.asks_for("rollout_id"):
-                state.tools = await self._ask_tools({"rollout_id": state.rollout_id})
-            return _encode(
-                StartRolloutAnswer(
-                    rollout_id=state.rollout_id,
-                    task_id=task.task_id or None,
-                    messages=state.messages,
-                    tools=state.tools.specs,
-                    idle_timeout_s=self.config.idle_timeout_s,
-                    token=self.key.token(state.rollout_id),
-                )
+        await self._author.start(state, request)
+        return _encode(
+            StartRolloutAnswer(
+                rollout_id=state.rollout_id,
+                task_id=state.begun_task.task_id or None,
+                messages=state.messages,
+                tools=state.tools.specs,
+                idle_timeout_s=self.config.idle_timeout_s,
+                token=self.key.token(state.rollout_id),
             )
+        )
 
     async def _fork(self, source: RolloutState, state: RolloutState) -> bytes:
-        get_state, set_state = self._get_state, self._set_state
-        is_native = get_state is not None and set_state is not None
-        if not is_native and not self._env.deterministic:
+        if not self._author.copies_state and not self._author.is_deterministic:
             raise UnsupportedError(
                 f"{self.name} cannot fork a rollout: it has neither get_state and set_state, nor `deterministic = "
                 "True`. Start another rollout of the task instead"
             )
         answer = await self._start(state, source.start)
         calls = await self._store.finished(source.rollout_id, TOOL_CALL)
-        if get_state is not None and set_state is not None:
-            with rollout_boundary("fork_rollout"):
-                held = await get_state({"rollout_id": source.rollout_id})
-                await set_state({"rollout_id": state.rollout_id, "state": held})
+        if self._author.copies_state:
+            calls = await self._copy_state(source.rollout_id, state.rollout_id, calls)
         else:
             await replay(calls, lambda request: self._run_again(state, request))
         self._store.adopt(state.rollout_id, calls)
         return answer
 
+    async def _copy_state(
+        self, rollout_id: str, new_rollout_id: str, calls: dict[str, StoredCall]
+    ) -> dict[str, StoredCall]:
+        """Copies a state; gives the calls that it is of, where others came while it was read."""
+        while True:
+            held = await self._author.get_state(rollout_id)
+            since = await self._store.finished(rollout_id, TOOL_CALL)
+            if since.keys() == calls.keys():
+                await self._author.set_state(new_rollout_id, held)
+                return calls
+            calls = since
+
     async def _begin_again(self, rollout_id: str, start: StartRolloutRequest) -> tuple[RolloutState, bytes]:
-        state = RolloutState(rollout_id, self._tools)
+        state = RolloutState(rollout_id, self._author.tools)
         async with _within(self.config.call_timeout_s, "start_rollout"):
             return state, await self._start(state, start)
 
     async def _run_again(self, state: RolloutState, request: bytes) -> bytes:
         tool_name, arguments = orjson.loads(request)
         async with _within(self.config.call_timeout_s, f"tool {tool_name!r}"):
-            return await self._run_tool(state, tool_name, arguments)
+            return await self._author.run_tool(state, tool_name, arguments)
 
     def _replay(self) -> Replay | None:
         if self._journal is None:
             return None
         return Replay(
             self._journal,
-            is_deterministic=self._env.deterministic,
+            is_deterministic=self._author.is_deterministic,
             begin=self._begin_again,
             run=self._run_again,
-            let_go=self._free_rollout,
+            let_go=self._author.free,
         )
-
-    async def _task(self, request: StartRolloutRequest) -> EnvTask:
-        if request.messages is not None:
-            return EnvTask(messages=request.messages, ground_truth=request.ground_truth)
-        if request.task_id is not None:
-            return await self._tasks.find(request.task_id)
-        return await self._tasks.at(request.split or "", request.index or 0)
-
-    async def _run_tool(self, state: RolloutState, tool_name: str, arguments: dict[str, Any]) -> bytes:
-        with rollout_boundary(f"tool {tool_name!r}"):
-            try:
-                state.tools.check(tool_name, arguments)
-                names = {"rollout_id": state.rollout_id, "tool_name": tool_name}
-                body = tool_body(await invoke(self._env.run_tool, names | arguments))
-            except ToolError as error:
-                body = ToolErrorBody(_encode(tool_error_answer(str(error))))
-            if len(body) > _MAX_TOOL_ANSWER_BYTES:
-                raise EnvFailedError(
-                    f"tool {tool_name!r} answered {len(body)} bytes as JSON; the most is {_MAX_TOOL_ANSWER_BYTES}. "
-                    "Have it give less, such as a page"
-                )
-            return body
-
-    async def _free_rollout(self, state: RolloutState) -> None:
-        if not state.is_begun:
-            return
-        with rollout_boundary("end_rollout"):
-            for free in self._free:
-                await free({"rollout_id": state.rollout_id})
-
-    async def _ask_tools(self, inputs: dict[str, Any]) -> ToolSet:
-        raw = await self._list_tools(inputs)
-        if not isinstance(raw, list | tuple):
-            raise EnvDefinitionError(f"{self._list_tools.what} gave {type(raw).__name__}; expected a list of tools")
-        return ToolSet(cast("Sequence[Any]", raw))
-
-    async def _ask_system_prompt(self) -> str:
-        prompt: Any = self._env.system_prompt
-        with env_boundary("system_prompt"):
-            text = await invoke(prompt, {}) if callable(prompt) else prompt
-        return "" if text is None else str(text)
-
-    def _first_messages(self, task: EnvTask) -> list[Message]:
-        messages = cast("Sequence[Message]", task.messages)
-        if not self._system_prompt or any(message.role == "system" for message in messages):
-            return [*messages]
-        return [Message(role="system", content=self._system_prompt), *messages]
-
-    def _capabilities(self) -> list[str]:
-        has = {
-            "tasks": bool(self._tasks.splits),
-            "tools": bool(self._tools.specs),
-            "oracle": hasattr(self._env, "oracle"),
-            "deterministic": self._env.deterministic,
-            "fork": self._env.deterministic or self._get_state is not None,
-            "cancel": True,
-            "group_reward": overrides(self._env, "compute_group_reward"),
-        }
-        return [*(name for name, present in has.items() if present), *self._serves]
-
-
-def _native_fork(env: BaseEnv) -> tuple[NamedCall | None, NamedCall | None]:
-    if overrides(env, "get_state") != overrides(env, "set_state"):
-        raise EnvDefinitionError("get_state and set_state belong together; write both, or none")
-    if not overrides(env, "get_state"):
-        return None, None
-    return NamedCall(env.get_state, {"rollout_id"}), NamedCall(env.set_state, {"rollout_id", "state"})
 
 
 def _open_journal(name: str, config: ServeConfig) -> Journal | None:
