@@ -1,42 +1,90 @@
-"""Good servers pass every check that applies to them."""
+"""Good servers pass every check that applies to them: the project's own environments, and small ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from envport import check
 from envport.check import Status
+from envport_protocol.project import load_env, load_project
 
 from .conftest import AGENT, TRAINER, launcher_of
 from .environments import BareEnv, LeastEnv, TallyEnv
 
-EXTRACTION = Path(__file__).parents[2] / "envs/extraction"
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = [path.parent for path in sorted((ROOT / "envs").glob("*/envport.toml"))]
 SMALL = {"max_rollouts": 200, "max_queued": 4, "queue_timeout_s": 0.5, "request_timeout_s": 1.0, "orphan_grace_s": 1.0}
 GUARDED = {**SMALL, "tokens": {"trainer": TRAINER, "agent": AGENT}}
+CANNOT_FORK = {"fork_is_refused_where_there_is_none"}
+"""Does not apply where the environment can."""
+NEEDS_A_FOLDER = {
+    "idle_rollouts_expire",
+    "rollouts_outlive_a_kill",
+    "without_a_journal_rollouts_are_lost",
+    "server_beyond_loopback_asks_for_tokens",
+}
+NEEDS_TOKENS = {
+    "nothing_is_done_without_a_token",
+    "agent_reaches_tools_only",
+    "trainer_does_not_see_all_rollouts",
+    "server_beyond_loopback_asks_for_tokens",
+}
+NEEDS_TASKS = {
+    "tasks_stay_the_same",
+    "task_ids_are_unique",
+    "pages_of_tasks_join",
+    "task_is_the_same_by_id_and_by_index",
+    "own_task_takes_no_other_truth",
+}
+NEEDS_OWN_CODE = {
+    "gold_scores_the_maximum",
+    "poor_answers_score_below_gold",
+    "empty_answer_scores_near_the_floor",
+    "truths_of_tasks_are_told_nowhere",
+    "metadata_holds_no_truth",
+}
+NEEDS_FORKS = {
+    "fork_repeats",
+    "fork_from_elsewhere_conflicts",
+    "fork_of_a_lost_rollout_says_so",
+    "fork_goes_its_own_way",
+    "fork_is_like_its_original",
+    "same_seed_gives_the_same_rollout",
+}
 
 
-def unused(report) -> set[str]:
+def unused(report: check.Report) -> set[str]:
     return {finding.name for finding in report.findings if finding.status is Status.NOT_APPLICABLE}
+
+
+@pytest.mark.parametrize("folder", ENVIRONMENTS, ids=lambda folder: folder.name)
+async def test_an_environment_of_the_project_passes_in_process(folder, serve):
+    config = load_project(folder).serve_config(**GUARDED).model_dump(exclude={"tokens"})
+    server = serve(lambda: load_env(folder), {**config, "tokens": GUARDED["tokens"]})
+    report = await check.run(server.url, project=folder, access=server.access)
+    assert report.failed == (), report.table()
+    assert unused(report) <= CANNOT_FORK | NEEDS_A_FOLDER - NEEDS_TOKENS, report.table()
 
 
 async def test_an_environment_with_all_that_there_is_passes(serve):
     server = serve(TallyEnv, GUARDED)
-    report = await check.run(
-        server.url, project=TallyEnv(), access=server.access, launcher=launcher_of(TallyEnv, {"request_timeout_s": 1.0})
-    )
+    launcher = launcher_of(TallyEnv, {"request_timeout_s": 1.0})
+    report = await check.run(server.url, project=TallyEnv(), access=server.access, launcher=launcher)
     assert report.failed == (), report.table()
-    assert unused(report) == {"fork_is_refused_where_there_is_none"}
-    print(report.table())
+    assert unused(report) == CANNOT_FORK
 
 
 async def test_the_least_environment_passes(serve):
-    server = serve(LeastEnv, SMALL)
-    report = await check.run(server.url)
+    report = await check.run(serve(LeastEnv, SMALL).url, project=LeastEnv())
     assert report.failed == (), report.table()
-    print(report.table())
+    assert unused(report) == NEEDS_A_FOLDER | NEEDS_TOKENS | NEEDS_TASKS | NEEDS_OWN_CODE | NEEDS_FORKS
 
 
 async def test_an_environment_without_tools_passes(serve):
-    server = serve(BareEnv, SMALL)
-    report = await check.run(server.url)
+    report = await check.run(serve(BareEnv, SMALL).url)
     assert report.failed == (), report.table()
+    without_tools = {"misfitting_arguments_are_the_models_fault", "valid_arguments_never_break_a_tool"}
+    without_tools |= {"tool_schemas_are_valid"}
+    everything = NEEDS_A_FOLDER | NEEDS_TOKENS | NEEDS_TASKS | NEEDS_OWN_CODE | NEEDS_FORKS | without_tools
+    assert unused(report) == everything
