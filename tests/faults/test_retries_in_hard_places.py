@@ -10,7 +10,7 @@ import orjson
 import pytest
 from envport_protocol import BaseEnv, reward, tool
 from envport_protocol.config import ServeConfig
-from envport_protocol.errors import CallCancelledError, IdConflictError
+from envport_protocol.errors import CallCancelledError, IdConflictError, RolloutEndedError
 from envport_protocol.hosting.host import Host
 from envport_protocol.messages import (
     ComputeGroupRewardRequest,
@@ -30,12 +30,24 @@ class GatedEnv(BaseEnv):
         self.ran: Counter[str] = Counter()
         self.gate = asyncio.Event()
         self.entered = asyncio.Event()
+        self.freeing = asyncio.Event()
+        self.hooks: list[str] = []
 
     async def start_rollout(self, rollout_id):
         self.ran["start_rollout"] += 1
         if rollout_id == "slow":
             self.entered.set()
             await self.gate.wait()
+
+        if rollout_id == "fork":
+            self.hooks.append("start")
+            await self.gate.wait()
+
+    async def end_rollout(self, rollout_id):
+        if rollout_id == "fork":
+            self.hooks.append("end")
+            await self.freeing.wait()
+            self.hooks.append("ended")
 
     @tool
     async def wait(self) -> str:
@@ -142,3 +154,37 @@ async def test_each_time_that_a_call_is_left_its_whole_grace_begins_anew():
         env.gate.set()
         answer = orjson.loads(await host.run_tool(call))
         assert (answer["content"], env.ran["wait"]) == ([{"type": "text", "text": "open"}], 1)
+
+
+@pytest.mark.xfail(reason="it waits only before it stands in line")
+async def test_a_start_that_waited_in_line_waits_for_the_freeing_of_its_id_too():
+    async with hosted(max_rollouts=3, max_queued=3) as (env, host):
+
+        def forked_from(rollout_id):
+            fork = ForkRolloutRequest(rollout_id=rollout_id, new_rollout_id="fork")
+            return asyncio.create_task(host.fork_rollout(fork))
+
+        async def until(condition):
+            async with asyncio.timeout(4):
+                while not condition():
+                    await asyncio.sleep(0.001)
+
+        for rollout_id in ("a", "b", "c"):
+            await host.start_rollout(start(rollout_id))
+        first = forked_from("a")
+        await until(lambda: host.counts().queued == 1)
+        other = asyncio.create_task(host.start_rollout(start("d")))
+        await until(lambda: host.counts().queued == 2)
+        second = forked_from("b")
+        await until(lambda: host.counts().queued == 3)
+        await host.end_rollout(EndRolloutRequest(rollout_id="c"))
+        await until(lambda: env.hooks == ["start"])
+        await host.end_rollout(EndRolloutRequest(rollout_id="a"))
+        await other
+        env.gate.set()
+        with pytest.raises(RolloutEndedError):
+            await first
+        await until(lambda: "end" in env.hooks)
+        env.freeing.set()
+        await second
+        assert env.hooks == ["start", "end", "ended", "start"]
