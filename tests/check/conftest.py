@@ -39,6 +39,7 @@ class TamperedServer:
         self._tamper = tamper
         self._protocol = protocol
         self._port = 0
+        self.told: str | None = None
         tokens = config.get("tokens") or {}
         self.access = Access(tokens.get("trainer"), tokens.get("agent"))
         self.start()
@@ -71,6 +72,10 @@ class TamperedServer:
         """As near to SIGKILL as a thread comes."""
         await asyncio.to_thread(self.stop)
 
+    def log(self) -> str | None:
+        """Where a test gives none, it is not at hand: it goes to the log of the tests."""
+        return self.told
+
     async def start_again(self) -> None:
         """Starts it anew at the same port."""
         self.start()
@@ -90,13 +95,16 @@ def serve() -> Iterator[Callable[..., TamperedServer]]:
         server.stop()
 
 
-def launcher_of(make_env: Callable[[], BaseEnv], config: dict[str, Any], tamper: Any = lambda app: app) -> Any:
-    """Starts servers in threads, set by what a check asks for, and by `config` above all."""
+def launcher_of(
+    make_env: Callable[[], BaseEnv], config: dict[str, Any], tamper: Any = lambda app: app, told: str | None = None
+) -> Any:
+    """Starts servers in threads, set by what a check asks for, and by `config` above all. `told` is their log."""
 
     @asynccontextmanager
     async def launch(asked: dict[str, Any]) -> Any:
         fields = {name: value for name, value in {**asked, **config}.items() if name != "workers" and value is not None}
         server = TamperedServer(make_env, fields, tamper)
+        server.told = told
         try:
             yield server
         finally:

@@ -185,6 +185,8 @@ class Breaker:
     """Further checks that cannot pass on such a server."""
     is_told_alone: bool = False
     """Which further checks see it is left to chance, or takes long."""
+    told: str | None = None
+    """The log of the other servers."""
     timeout_s: float = 10.0
     """How long an answer may take."""
 

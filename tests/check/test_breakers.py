@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from envport import check
-from envport.check.promises import deadlines, errors
+from envport.check.promises import deadlines, errors, tracing
 
 from .breakers import BREAKERS
 from .conftest import ADMIN, AGENT, TRAINER, launcher_of
@@ -30,6 +30,7 @@ QUICK = [one.name for one in check.CHECKS if one.name not in COSTLY]
 def short_patience(monkeypatch):
     monkeypatch.setattr(deadlines, "_ORPHANS_END_WITHIN_S", 0.5)
     monkeypatch.setattr(errors, "_SLOW_WITHIN_S", 2.0)
+    monkeypatch.setattr(tracing, "_LOGGED_WITHIN_S", 0.2)
 
 
 def test_every_check_has_a_server_that_breaks_it():
@@ -44,7 +45,7 @@ async def test_a_server_that_breaks_it_fails_the_check_and_no_other(name, serve,
     url = server.url.replace("127.0.0.1", "0.0.0.0") if name == "server_beyond_loopback_asks_for_tokens" else server.url
     launcher = None
     if breaker.launches is not None:
-        launcher = launcher_of(breaker.env, {"request_timeout_s": 1.0, **breaker.launches}, breaker.wrap)
+        launcher = launcher_of(breaker.env, {"request_timeout_s": 1.0, **breaker.launches}, breaker.wrap, breaker.told)
     report = await check.run(
         url,
         project=breaker.env(),

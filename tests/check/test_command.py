@@ -77,11 +77,11 @@ def test_a_wrong_command_line_is_told():
 
 
 def test_a_folder_is_served_for_the_checks():
-    names = ("start_repeats", "full_server_says_when_to_come_again", "agent_reaches_tools_only")
+    names = ("start_repeats", "start_in_line_comes_in", "agent_reaches_tools_only", "log_lines_name_their_request")
     done = envport(str(FOLDER), "--json", *(word for name in names for word in ("--only", name)))
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["counts"] == {"passed": 3, "failed": 0, "not_applicable": 0}
+    assert report["counts"] == {"passed": 4, "failed": 0, "not_applicable": 0}
     assert (report["target"], report["environment"]) == (str(FOLDER), "tiny")
 
 

@@ -21,6 +21,7 @@ CANNOT_FORK = {"fork_is_refused_where_there_is_none"}
 NEEDS_A_FOLDER = {
     "idle_rollouts_expire",
     "rollouts_outlive_a_kill",
+    "log_lines_name_their_request",
     "without_a_journal_rollouts_are_lost",
     "server_beyond_loopback_asks_for_tokens",
 }
@@ -72,7 +73,7 @@ async def test_an_environment_with_all_that_there_is_passes(serve):
     launcher = launcher_of(TallyEnv, {"request_timeout_s": 1.0})
     report = await check.run(server.url, project=TallyEnv(), access=server.access, launcher=launcher)
     assert report.failed == (), report.table()
-    assert unused(report) == CANNOT_FORK
+    assert unused(report) == CANNOT_FORK | {"log_lines_name_their_request"}
 
 
 async def test_the_least_environment_passes(serve):

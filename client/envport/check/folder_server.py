@@ -14,12 +14,13 @@ def main() -> None:
     from envport_protocol.server.workers import run_workers
 
     order: dict[str, Any] = json.load(sys.stdin)
-    folder, port, workers = order["folder"], order["port"], order["config"].pop("workers", 1)
+    folder, workers = order["folder"], order["config"].pop("workers", 1)
+    how: dict[str, Any] = {"port": order["port"], "log_format": "json"}
     config = load_project(folder).serve_config(**order["config"])
     if workers == 1:
-        run_server(folder, port=port, config=config)
+        run_server(folder, config=config, **how)
     else:
-        run_workers(folder, port=port, workers=workers, config=config)
+        run_workers(folder, workers=workers, config=config, **how)
 
 
 if __name__ == "__main__":

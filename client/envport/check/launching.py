@@ -26,6 +26,7 @@ START_TIMEOUT_S = 120.0
 """From the start of the process to its first line; an environment may load much before it."""
 _STOP_TIMEOUT_S = 10.0
 _MAX_TOLD = 500
+_SERVING = re.compile(r"envport: serving .* at (?P<url>https?://\S+)$")
 
 
 class Server(Protocol):
@@ -40,6 +41,10 @@ class Server(Protocol):
 
     async def start_again(self) -> None:
         """Starts it anew at the same URL with the same settings."""
+        ...
+
+    def log(self) -> str | None:
+        """Its log so far; None where it is not at hand."""
         ...
 
 
@@ -58,6 +63,7 @@ class FolderServer:
         if self._order["config"]["tokens"] is None:
             self.access = Access()
         self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
 
     async def start(self) -> None:
@@ -79,14 +85,14 @@ class FolderServer:
         self._process.stdin.close()
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                line = (await self._process.stdout.readline()).decode()
+                self.url = await _url(self._process.stdout)
         except TimeoutError:
-            line = ""
-        found = re.search(r"https?://\S+", line)
-        if found is None:
+            self.url = ""
+        if not self.url:
             raise ServeError(f"the environment's server did not start: {self._last_words()}")
-        self.url = found[0]
         self._order["port"] = int(self.url.rpartition(":")[2])
+        # What the environment prints must not fill the pipe and stop it.
+        self._reading = asyncio.create_task(self._process.stdout.read())
 
     async def kill(self) -> None:
         """Ends the process and its children at once."""
@@ -112,11 +118,22 @@ class FolderServer:
                 os.killpg(self._process.pid, number)
             await self._process.wait()
 
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode("utf-8", "replace")
+
     def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").split("\n")
-        told = [line.strip() for line in lines if line.strip()]
+        told = [line.strip() for line in self.log().split("\n") if line.strip()]
         return told[-1][:_MAX_TOLD] if told else f"it said nothing for {START_TIMEOUT_S:g} s"
+
+
+async def _url(stdout: asyncio.StreamReader) -> str:
+    """The URL that a server says when it listens; empty where it ended before."""
+    while line := (await stdout.readline()).decode("utf-8", "replace"):
+        if found := _SERVING.match(line):
+            return found["url"]
+    return ""
 
 
 def folder_launcher(folder: Path) -> Launcher:

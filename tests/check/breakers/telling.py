@@ -216,6 +216,7 @@ TELLING = {
     "traceparent_is_taken": Breaker(
         where(lambda request: request.headers.get("traceparent") == "none", failure(400, "bad_request"))
     ),
+    "log_lines_name_their_request": Breaker(launches={}, told="a line about some request", is_told_alone=True),
     "metrics_can_be_scraped": Breaker(in_metrics(rb"\nenvport_rollouts_queued [^\n]*", b""), paths=("/metrics",)),
     "metrics_count_what_was_asked": Breaker(
         in_metrics(rb'(\nenvport_requests_total\{status="422",verb="run_tool"\}) [^\n]*', rb"\1 1.0"),

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from envport.check.definition import BrokenError, NotApplicableError, check
-from envport.check.promises.overload import filled
+from envport.check.promises.overload import filled, make_room
 
 if TYPE_CHECKING:
     from envport.check.probe import Probe
@@ -51,14 +51,16 @@ async def batch_streams_as_calls_are_done(probe: Probe) -> str:
         full.will_open(waiting["rollout_id"])
         calls = [
             {"id": "waits", "verb": "start_rollout", "body": waiting},
-            {"id": "quick", "verb": "list_tools", "body": {"rollout_id": rollouts[1].id}},
+            {"id": "quick", "verb": "list_tools", "body": {}},
         ]
         seen: list[tuple[str, int]] = []
-        freeing: asyncio.Task[Any] | None = None
+        has_come_in = asyncio.Event()
+        freeing: asyncio.Task[None] | None = None
         async for _, line in full.wire.batch(calls):
             seen.append((line["id"], line["status"]))
-            if line["id"] == "quick":
-                freeing = asyncio.create_task(rollouts[0].end())
+            if line["id"] == "quick" and freeing is None:
+                freeing = asyncio.create_task(make_room(rollouts, has_come_in))
+        has_come_in.set()
         if freeing is not None:
             await freeing
         if seen != [("quick", 200), ("waits", 200)]:

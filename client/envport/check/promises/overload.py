@@ -10,17 +10,18 @@ from envport_protocol.messages import Outcome
 
 from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good, refused
+from envport.check.rollout import Rollout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from envport.check.probe import Probe
-    from envport.check.rollout import Rollout
     from envport.check.wire import Reply
 
 _MOST_TO_FILL = 2000
 _AT_A_TIME = 64
 _HUNDREDS = 200
+_COMES_IN_WITHIN_S = 0.02
 _SMALL: dict[str, Any] = {"max_rollouts": 4, "max_queued": 2, "queue_timeout_s": 1.0}
 _DETAILS = ("rollouts", "max_rollouts", "queued", "max_queued")
 
@@ -40,7 +41,8 @@ async def full_server_says_when_to_come_again(probe: Probe) -> str:
         replies = await asyncio.gather(*(full.ask_start(body) for body in bodies))
         for reply in replies:
             _check_overload(reply)
-        await rollouts[0].end()
+        for rollout in rollouts:
+            await rollout.end()
         good(await full.ask_start(bodies[0]))
         return (
             f"{len(rollouts)} rollouts held, {len(replies)} more refused by 503, Retry-After {_retry_after(replies[0])}"
@@ -61,7 +63,7 @@ async def start_in_line_comes_in(probe: Probe) -> str:
         await asyncio.wait([waiting], timeout=0.2)
         if waiting.done():
             raise BrokenError(f"{waiting.result().told}: the start did not wait")
-        await rollouts[0].end()
+        await make_room(rollouts, waiting)
         reply = await waiting
         good(reply)
         return f"200 after {reply.seconds:.2f} s in line"
@@ -77,7 +79,9 @@ async def hundreds_of_rollouts_fit(probe: Probe) -> str:
     """Starts two hundred rollouts at once and calls a tool in each."""
     if probe.limits.get("max_rollouts", 0) < _HUNDREDS:
         raise NotApplicableError(f"the server is sized for {probe.limits.get('max_rollouts')} rollouts")
-    rollouts = await _start_many(probe, _HUNDREDS)
+    rollouts = [Rollout(*started, probe.wire) for started in await _ask_many(probe, _HUNDREDS)]
+    for rollout in rollouts:
+        good(rollout.started)
     (call,) = probe.calls(1)
     replies = await asyncio.gather(*(rollout.run_tool(call) for rollout in rollouts))
     for reply in replies:
@@ -96,26 +100,51 @@ async def filled(probe: Probe) -> AsyncGenerator[tuple[Probe, list[Rollout]]]:
     room = probe.limits.get("max_rollouts", 0)
     if probe.can_launch:
         async with probe.served(**_SMALL) as small:
-            yield small, await _start_many(small, small.limits["max_rollouts"])
+            yield small, await _fill(small, small.limits["max_rollouts"])
     elif room > _MOST_TO_FILL:
         raise NotApplicableError(
             f"the server holds {room} rollouts, too many to fill it; give the environment's folder instead of a URL"
         )
     else:
         try:
-            yield probe, await _start_many(probe, room)
+            yield probe, await _fill(probe, room)
         finally:
             await probe.end_all()
 
 
-async def _start_many(probe: Probe, how_many: int) -> list[Rollout]:
+async def make_room(rollouts: list[Rollout], waiting: asyncio.Task[Any] | asyncio.Event) -> None:
+    """Ends one rollout after another until what waits has come in: each worker of a server has room of its own."""
+    for rollout in rollouts:
+        await rollout.end()
+        await asyncio.sleep(_COMES_IN_WITHIN_S)
+        if waiting.done() if isinstance(waiting, asyncio.Task) else waiting.is_set():
+            return
+
+
+async def _fill(probe: Probe, room: int) -> list[Rollout]:
+    """The rollouts of a server that took no more. One of several workers may be full before the others are."""
+    held: list[Rollout] = []
+    how_many = room
+    while how_many:
+        replies = await _ask_many(probe, how_many)
+        held += [Rollout(body, reply, probe.wire) for body, reply in replies if reply.status == 200]
+        for _, reply in replies:
+            if reply.status != 200:
+                _check_overload(reply)
+        is_full = len(held) >= room or all(reply.status != 200 for _, reply in replies)
+        how_many = 0 if is_full else _AT_A_TIME
+    return held
+
+
+async def _ask_many(probe: Probe, how_many: int) -> list[tuple[dict[str, Any], Reply]]:
     slots = asyncio.Semaphore(_AT_A_TIME)
 
-    async def start(number: int) -> Rollout:
+    async def ask(number: int) -> tuple[dict[str, Any], Reply]:
         async with slots:
-            return await probe.start(number)
+            body = probe.start_body(number)
+            return body, await probe.ask_start(body)
 
-    return await asyncio.gather(*(start(number) for number in range(how_many)))
+    return await asyncio.gather(*(ask(number) for number in range(how_many)))
 
 
 def _check_overload(reply: Reply) -> None:

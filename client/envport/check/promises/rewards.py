@@ -30,7 +30,7 @@ _HUGE_CHARS = 200_000
 async def any_completion_can_be_scored(probe: Probe) -> str:
     """Asks for the rewards of completions as models write them, good and bad."""
     said = {"role": "assistant", "content": "An answer."}
-    completions = ["An answer.", [said], [], *(text for _, text in _poor(""))]
+    completions = ["An answer.", [said], [], *(text for _, text in _poor(probe, ""))]
     for completion in completions:
         await _scored(probe, await probe.start(), completion)
     return f"{len(completions)} completions, each scored"
@@ -44,7 +44,7 @@ async def any_completion_can_be_scored(probe: Probe) -> str:
 async def scores_lie_in_their_ranges(probe: Probe) -> str:
     """Compares the scores of several completions with the manifest's ranges."""
     seen: list[float] = []
-    for number, (_, completion) in enumerate(_poor("An answer.")):
+    for number, (_, completion) in enumerate(_poor(probe, "An answer.")):
         answer = await _scored(probe, await probe.start(number), completion)
         seen += _check_ranges(probe, answer)
     return f"{len(seen)} scores from {min(seen):g} to {max(seen):g}" if seen else "nothing was scored"
@@ -59,7 +59,7 @@ async def reward_is_the_weighted_sum(probe: Probe) -> str:
     """Adds up the components of several rewards by hand."""
     weights = {spec["name"]: spec["weight"] for spec in probe.manifest.get("rewards", [])}
     told: list[float | None] = []
-    for number, (_, completion) in enumerate(_poor("An answer.")):
+    for number, (_, completion) in enumerate(_poor(probe, "An answer.")):
         answer = await _scored(probe, await probe.start(number), completion)
         parts = answer["rewards"]
         wrong = [name for name, part in parts.items() if part["weight"] != weights.get(name, part["weight"])]
@@ -120,7 +120,7 @@ async def poor_answers_score_below_gold(probe: Probe) -> str:
     """Scores nothing, the prompt itself, repetition, a huge text and junk JSON, and compares with gold."""
     highest = -math.inf
     for gold in await _golden(probe, _POOR_TASKS):
-        for name, completion in _poor(_prompt(gold.rollout)):
+        for name, completion in _poor(probe, _prompt(gold.rollout)):
             reward = (await _scored(probe, await probe.start(gold.number), completion))["reward"]
             if reward is not None and reward >= gold.answer["reward"] - _TOLERANCE:
                 raise BrokenError(f"task {gold.number}: {name} gets {reward:g}, gold {gold.answer['reward']:g}")
@@ -203,12 +203,14 @@ def _answer(probe: Probe, reply: Reply) -> dict[str, Any]:
     return answer
 
 
-def _poor(prompt: str) -> list[tuple[str, str]]:
+def _poor(probe: Probe, prompt: str) -> list[tuple[str, str]]:
+    """Completions that no reward should like, by their names."""
+    huge = min(_HUGE_CHARS, probe.limits.get("max_body_bytes", _HUGE_CHARS) // 2)
     return [
         ("an empty answer", ""),
         ("the prompt itself", prompt),
         ("a word repeated", "the " * 200),
-        ("a huge text", "x" * _HUGE_CHARS),
+        ("a huge text", "x" * huge),
         ("junk JSON", '{"answer": [1, {"a": null'),
         ("an empty JSON object", "{}"),
     ]

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from envport.check.definition import BrokenError, check
+from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _FAMILIES = (
 )
 _ALIVE_WITHIN_S = 1.0
 _BUSY_ROLLOUTS = 48
+_LOGGED_WITHIN_S = 5.0
 
 
 @check(
@@ -67,6 +68,28 @@ async def traceparent_is_taken(probe: Probe) -> str:
     for parent in (good_one, "none", "00-0-0-0", "a" * 500):
         good(await probe.wire.post("list_tools", {}, headers={"traceparent": parent}))
     return "200 for each"
+
+
+@check(
+    promise=11,
+    expected="both ids in the log line about the request",
+    remedy="The server must log what went wrong with the X-Request-Id and the traceparent of its request.",
+)
+async def log_lines_name_their_request(probe: Probe) -> str:
+    """Sends a start that must fail with both headers, and looks for them in the server's log."""
+    request_id, trace_id = f"check-{secrets.token_hex(8)}", secrets.token_hex(16)
+    headers = {"x-request-id": request_id, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    async with probe.mortal() as (other, server):
+        await other.wire.post("start_rollout", {"rollout_id": "a", "task_id": "no-such-task"}, headers=headers)
+        deadline = time.monotonic() + _LOGGED_WITHIN_S
+        while (log := server.log()) is not None:
+            lines = [line for line in log.splitlines() if request_id in line]
+            if any(trace_id in line for line in lines):
+                return "both in one line"
+            if time.monotonic() > deadline:
+                raise BrokenError(f"{len(lines)} lines of the log name the request, none of them its trace")
+            await asyncio.sleep(0.05)
+        raise NotApplicableError("the server's log is not at hand")
 
 
 @check(
