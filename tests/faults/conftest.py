@@ -43,6 +43,11 @@ class TargetEnv(BaseEnv):
         return text
 
     @tool
+    async def add(self, numbers: list[int]) -> int:
+        """Their sum."""
+        return sum(numbers)
+
+    @tool
     async def page(self) -> str:
         """Says a lot."""
         return "x" * 1_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import Any
 
 import httpx
@@ -226,6 +227,36 @@ REFUSED = {
 def test_a_body_that_does_not_fit_is_422(target, what):
     verb, body = REFUSED[what]
     assert target.post(verb, body).error == (422, "invalid_request")
+
+
+def many(item: bytes) -> bytes:
+    """A list of these that nearly fills the largest body that the server reads."""
+    return b"[" + b",".join([item] * (4 * 10**6 // (len(item) + 1))) + b"]"
+
+
+WRONG_ITEMS = {
+    "arguments": lambda: run_tool(b'{"numbers":%s}' % many(b'"a"'), b'"add"'),
+    "a batch": lambda: ("batch", b'{"calls":%s}' % many(b"{}")),
+    "a completion": lambda: ("compute_reward", b'{"rollout_id":"fuzz","completion":%s}' % many(b"{}")),
+    "messages": lambda: ("start_rollout", b'{"rollout_id":"fuzz-2","messages":%s}' % many(b"[]")),
+    "members": lambda: ("compute_group_reward", b'{"group_id":"g","members":%s}' % many(b"{}")),
+    "unknown fields": lambda: ("end_rollout", b"{" + b",".join(b'"%d":1' % n for n in range(350_000)) + b"}"),
+}
+
+
+SLOW = {"arguments", "a batch", "a completion", "messages"}
+ALL_ARE_TOLD = pytest.mark.xfail(reason="every problem is found before five are told")
+
+
+@pytest.mark.parametrize("where", [pytest.param(one, marks=[ALL_ARE_TOLD] * (one in SLOW)) for one in WRONG_ITEMS])
+def test_a_body_full_of_wrong_items_is_refused_soon(prober, where):
+    prober.fresh()
+    verb, body = WRONG_ITEMS[where]()
+    began = time.monotonic()
+    status = prober.probe(verb, body)
+    took_s = time.monotonic() - began
+    assert status == (200 if where == "arguments" else 422)
+    assert took_s < 2.0
 
 
 TOOL_ERRORS = {
