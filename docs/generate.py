@@ -218,8 +218,13 @@ server for at most 2000 rollouts is filled.
 
 The checks send plain HTTP with bodies of their own making, not by envport's client. Arguments for tools are made from
 their JSON Schemas, the same for the same `--seed`; a schema for which none can be made is called with arguments that it
-refuses. Tasks are the first ones of the first split, or messages where the environment has none. An environment whose
-rewards cost money is asked for about 200.
+refuses. Tasks are the first ones of the first split, or messages where the environment has none. So an environment
+whose tools act on the world outside is called some hundred times with made-up arguments, and one whose rewards cost
+money is asked for about 200.
+
+Gold scores the maximum where the oracle's answer gets the most that the scored components can give together: the sum of
+the better of weight x max and weight x min. Whatever else is tried must get less than gold, and an empty answer at most
+half way from the least that they can give to gold.
 """
 
 

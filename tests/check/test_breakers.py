@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from envport import check
-from envport.check.promises import deadlines, errors, tracing
+from envport.check.promises import deadlines, http, tracing
 
 from .breakers import BREAKERS
 from .conftest import ADMIN, AGENT, TRAINER, launcher_of
@@ -29,7 +29,7 @@ QUICK = [one.name for one in check.CHECKS if one.name not in COSTLY]
 @pytest.fixture
 def short_patience(monkeypatch):
     monkeypatch.setattr(deadlines, "_ORPHANS_END_WITHIN_S", 0.5)
-    monkeypatch.setattr(errors, "_SLOW_WITHIN_S", 2.0)
+    monkeypatch.setattr(http, "_SLOW_WITHIN_S", 2.0)
     monkeypatch.setattr(tracing, "_LOGGED_WITHIN_S", 0.2)
 
 

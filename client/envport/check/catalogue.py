@@ -10,11 +10,14 @@ from envport_protocol.errors import EnvportError
 from envport.check.definition import Check
 from envport.check.promises import (
     batch,
+    conflicts,
     deadlines,
     errors,
     exactly_once,
     fork,
+    gold,
     ground_truth,
+    http,
     leaks,
     mcp,
     outcomes,
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
 
 _GROUPS = (
     exactly_once,
+    conflicts,
     outcomes,
     rewards,
+    gold,
     deadlines,
     overload,
     batch,
@@ -50,6 +55,7 @@ _GROUPS = (
     mcp,
     workers,
     errors,
+    http,
     tracing,
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good, refused
-from envport.check.promises.rewards import own_task
+from envport.check.promises.gold import own_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -79,7 +79,7 @@ async def idle_rollouts_expire(probe: Probe) -> str:
     """Leaves one rollout idle for the server's limit while another is used."""
     idle_s = probe.limits.get("idle_timeout_s", 0)
     if probe.can_launch:
-        async with probe.served(idle_timeout_s=1.0) as other:
+        async with probe.served(idle_timeout_s=1.5) as other:
             return await _expire(other)
     if not 0 < idle_s <= _SHORT_IDLE_S:
         raise NotApplicableError(

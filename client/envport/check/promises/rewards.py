@@ -1,24 +1,20 @@
-"""Honest scores: finite, in their ranges, added up as declared, the best for gold and less for junk."""
+"""Honest scores: finite, in their ranges, and added up as declared."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good
 from envport.check.promises.exactly_once import group_body
 
 if TYPE_CHECKING:
-    from envport_protocol import EnvTask
-
     from envport.check.probe import Probe
     from envport.check.rollout import Rollout
     from envport.check.wire import Reply
 
-_TOLERANCE = 1e-6
-_GOLD_TASKS = 8
-_POOR_TASKS = 3
+TOLERANCE = 1e-6
 _HUGE_CHARS = 200_000
 
 
@@ -30,9 +26,9 @@ _HUGE_CHARS = 200_000
 async def any_completion_can_be_scored(probe: Probe) -> str:
     """Asks for the rewards of completions as models write them, good and bad."""
     said = {"role": "assistant", "content": "An answer."}
-    completions = ["An answer.", [said], [], *(text for _, text in _poor(probe, ""))]
+    completions = ["An answer.", [said], [], *(text for _, text in poor(probe, ""))]
     for completion in completions:
-        await _scored(probe, await probe.start(), completion)
+        await scored(probe, await probe.start(), completion)
     return f"{len(completions)} completions, each scored"
 
 
@@ -44,8 +40,8 @@ async def any_completion_can_be_scored(probe: Probe) -> str:
 async def scores_lie_in_their_ranges(probe: Probe) -> str:
     """Compares the scores of several completions with the manifest's ranges."""
     seen: list[float] = []
-    for number, (_, completion) in enumerate(_poor(probe, "An answer.")):
-        answer = await _scored(probe, await probe.start(number), completion)
+    for number, (_, completion) in enumerate(poor(probe, "An answer.")):
+        answer = await scored(probe, await probe.start(number), completion)
         seen += _check_ranges(probe, answer)
     return f"{len(seen)} scores from {min(seen):g} to {max(seen):g}" if seen else "nothing was scored"
 
@@ -59,17 +55,17 @@ async def reward_is_the_weighted_sum(probe: Probe) -> str:
     """Adds up the components of several rewards by hand."""
     weights = {spec["name"]: spec["weight"] for spec in probe.manifest.get("rewards", [])}
     told: list[float | None] = []
-    for number, (_, completion) in enumerate(_poor(probe, "An answer.")):
-        answer = await _scored(probe, await probe.start(number), completion)
+    for number, (_, completion) in enumerate(poor(probe, "An answer.")):
+        answer = await scored(probe, await probe.start(number), completion)
         parts = answer["rewards"]
         wrong = [name for name, part in parts.items() if part["weight"] != weights.get(name, part["weight"])]
         if wrong:
             raise BrokenError(
                 f"{wrong[0]!r} counts with weight {parts[wrong[0]]['weight']}, declared {weights[wrong[0]]}"
             )
-        scored = [part["weight"] * part["score"] for part in parts.values() if part["score"] is not None]
-        total = sum(scored) if scored else None
-        if not _is_equal(answer["reward"], total):
+        shares = [part["weight"] * part["score"] for part in parts.values() if part["score"] is not None]
+        total = sum(shares) if shares else None
+        if not is_equal(answer["reward"], total):
             raise BrokenError(f"the reward is {answer['reward']!r}, and the sum of weight x score {total!r}: {parts}")
         told.append(answer["reward"])
     return f"rewards {told}"
@@ -93,102 +89,13 @@ async def group_rewards_are_one_for_each_member(probe: Probe) -> str:
     return f"rewards {[answer['reward'] for answer in answers]}"
 
 
-@check(
-    promise=2,
-    expected="gold gets the most that the scored components can give together: the sum of the better of weight x max "
-    "and weight x min",
-    remedy="The oracle's answer is not the best by the environment's own reward: mend the oracle, the reward, or the "
-    "declared ranges and weights.",
-)
-async def gold_scores_the_maximum(probe: Probe) -> str:
-    """Scores the oracle's completion of several tasks, and compares with the declared maximum."""
-    golden = await _golden(probe, _GOLD_TASKS)
-    for gold in golden:
-        best = _best(probe, gold.answer)
-        if not _is_equal(gold.answer["reward"], best):
-            told = {name: part["score"] for name, part in gold.answer["rewards"].items()}
-            raise BrokenError(f"gold of task {gold.number} gets {gold.answer['reward']}, of at most {best}: {told}")
-    return f"gold of {len(golden)} tasks gets the maximum, {golden[0].answer['reward']:g} for the first"
-
-
-@check(
-    promise=2,
-    expected="each gets less than gold of the same task",
-    remedy="The reward can be had without the answer: make it depend on what only a solution has.",
-)
-async def poor_answers_score_below_gold(probe: Probe) -> str:
-    """Scores nothing, the prompt itself, repetition, a huge text and junk JSON, and compares with gold."""
-    highest = -math.inf
-    for gold in await _golden(probe, _POOR_TASKS):
-        for name, completion in _poor(probe, _prompt(gold.rollout)):
-            reward = (await _scored(probe, await probe.start(gold.number), completion))["reward"]
-            if reward is not None and reward >= gold.answer["reward"] - _TOLERANCE:
-                raise BrokenError(f"task {gold.number}: {name} gets {reward:g}, gold {gold.answer['reward']:g}")
-            highest = max(highest, -math.inf if reward is None else reward)
-    return f"at most {highest:g}"
-
-
-@check(
-    promise=2,
-    expected="at most half way from the declared floor to gold's reward",
-    remedy="An empty answer earns too much: let components that an empty text satisfies count only beside the others.",
-)
-async def empty_answer_scores_near_the_floor(probe: Probe) -> str:
-    """Scores an empty completion of several tasks."""
-    rewards: list[float | None] = []
-    for gold in await _golden(probe, _POOR_TASKS):
-        answer = await _scored(probe, await probe.start(gold.number), "")
-        floor = _bound(probe, answer, worst=True)
-        half = (floor + gold.answer["reward"]) / 2
-        if answer["reward"] is not None and answer["reward"] > half + _TOLERANCE:
-            raise BrokenError(f"task {gold.number}: an empty answer gets {answer['reward']:g}, half way is {half:g}")
-        rewards.append(answer["reward"])
-    return f"rewards {rewards}"
-
-
-class Gold(NamedTuple):
-    """The oracle's completion of a task, scored."""
-
-    number: int
-    rollout: Rollout
-    answer: dict[str, Any]
-
-
-async def own_task(probe: Probe, number: int) -> EnvTask:
-    """The task as the environment's own code has it.
+async def scored(probe: Probe, rollout: Rollout, completion: Any) -> dict[str, Any]:
+    """The answer of compute_reward, which must be good.
 
     Raises:
-        NotApplicableError: there is no such code here, or it has no tasks.
+        BrokenError: it is not.
+        NotApplicableError: the environment has no tasks, and fails on the ground truth that was made up.
     """
-    if probe.truths is None:
-        raise NotApplicableError("the environment's own code is not at hand; give its folder by --project")
-    if not probe.splits:
-        raise NotApplicableError("the environment has no tasks of its own")
-    named = probe.task(number)
-    return await probe.truths.task(named["split"], named["index"])
-
-
-async def _golden(probe: Probe, how_many: int) -> list[Gold]:
-    tasks = [await own_task(probe, number) for number in range(how_many)]
-    assert probe.truths is not None
-    if not probe.truths.has_oracle:
-        raise NotApplicableError("the environment has no oracle, a method that gives a task's best completion")
-    if not probe.manifest.get("rewards"):
-        raise NotApplicableError("the environment declares no reward components, so no maximum")
-    golden: list[Gold] = []
-    for number, task in enumerate(tasks):
-        rollout = await probe.start(number)
-        told = [(message["role"], message["content"]) for message in good(rollout.started)["messages"]]
-        asked = [(str(message.role), message.content) for message in task.messages]  # type: ignore[union-attr]
-        if not set(asked) & set(told):
-            raise NotApplicableError(
-                "the folder's tasks are not those that are served: another version, or other options"
-            )
-        golden.append(Gold(number, rollout, await _scored(probe, rollout, await probe.truths.gold(task))))
-    return golden
-
-
-async def _scored(probe: Probe, rollout: Rollout, completion: Any) -> dict[str, Any]:
     if not isinstance(completion, str) and hasattr(completion, "__iter__"):
         completion = [part if isinstance(part, dict) else part.model_dump() for part in completion]
     return _answer(probe, await rollout.score(completion))
@@ -203,7 +110,7 @@ def _answer(probe: Probe, reply: Reply) -> dict[str, Any]:
     return answer
 
 
-def _poor(probe: Probe, prompt: str) -> list[tuple[str, str]]:
+def poor(probe: Probe, prompt: str) -> list[tuple[str, str]]:
     """Completions that no reward should like, by their names."""
     huge = min(_HUGE_CHARS, probe.limits.get("max_body_bytes", _HUGE_CHARS) // 2)
     return [
@@ -216,10 +123,6 @@ def _poor(probe: Probe, prompt: str) -> list[tuple[str, str]]:
     ]
 
 
-def _prompt(rollout: Rollout) -> str:
-    return "\n".join(message["content"] for message in good(rollout.started)["messages"])
-
-
 def _check_ranges(probe: Probe, answer: dict[str, Any]) -> list[float]:
     specs = {spec["name"]: spec for spec in probe.manifest.get("rewards", [])}
     seen: list[float] = []
@@ -229,30 +132,14 @@ def _check_ranges(probe: Probe, answer: dict[str, Any]) -> list[float]:
             continue
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise BrokenError(f"{name!r} scores {score!r}, which is no finite number")
-        if spec and not spec["min"] - _TOLERANCE <= score <= spec["max"] + _TOLERANCE:
+        if spec and not spec["min"] - TOLERANCE <= score <= spec["max"] + TOLERANCE:
             raise BrokenError(f"{name!r} scores {score}, declared from {spec['min']} to {spec['max']}")
         seen.append(score)
     return seen
 
 
-def _best(probe: Probe, answer: dict[str, Any]) -> float:
-    return _bound(probe, answer, worst=False)
-
-
-def _bound(probe: Probe, answer: dict[str, Any], *, worst: bool) -> float:
-    """The most, or the least, that the scored components can give together."""
-    specs = {spec["name"]: spec for spec in probe.manifest["rewards"]}
-    total = 0.0
-    for name, part in answer["rewards"].items():
-        if part["score"] is not None:
-            if name not in specs:
-                raise NotApplicableError(f"the environment declares no range for its reward component {name!r}")
-            ends = [specs[name]["weight"] * specs[name][end] for end in ("min", "max")]
-            total += min(ends) if worst else max(ends)
-    return total
-
-
-def _is_equal(first: float | None, second: float | None) -> bool:
+def is_equal(first: float | None, second: float | None) -> bool:
+    """Whether two rewards are the same but for rounding; null equals only null."""
     if first is None or second is None:
         return first is second
-    return math.isclose(first, second, rel_tol=1e-6, abs_tol=_TOLERANCE)
+    return math.isclose(first, second, rel_tol=1e-6, abs_tol=TOLERANCE)
