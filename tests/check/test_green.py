@@ -14,8 +14,12 @@ from .environments import BareEnv, LeastEnv, TallyEnv
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = [path.parent for path in sorted((ROOT / "envs").glob("*/envport.toml"))]
-TINY = ROOT / "tests/registry/runner/tiny_env"
-"""Does not say that it is deterministic."""
+OF_MORE_SERVERS = [
+    "rollouts_outlive_a_kill",
+    "without_a_journal_rollouts_are_lost",
+    "every_connection_finds_every_rollout",
+    "groups_and_forks_stay_together",
+]
 SMALL = {"max_rollouts": 200, "max_queued": 4, "queue_timeout_s": 0.5, "request_timeout_s": 1.0, "orphan_grace_s": 1.0}
 GUARDED = {**SMALL, "tokens": {"trainer": TRAINER, "agent": AGENT}}
 CANNOT_FORK = {"fork_is_refused_where_there_is_none"}
@@ -70,14 +74,22 @@ async def test_an_environment_of_the_project_passes_in_process(folder, serve):
     assert unused(report) <= CANNOT_FORK | NEEDS_A_FOLDER - NEEDS_TOKENS, report.table()
 
 
-@pytest.mark.parametrize("folder", [*ENVIRONMENTS, TINY], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", ENVIRONMENTS, ids=lambda folder: folder.name)
 async def test_servers_of_a_folder_are_killed_started_again_and_run_by_workers(folder):
-    names = ["rollouts_outlive_a_kill", "without_a_journal_rollouts_are_lost"]
-    names += ["every_connection_finds_every_rollout", "groups_and_forks_stay_together"]
-    report = await check.run(folder, only=names)
-    assert [(one.name, one.status) for one in report.findings] == [(name, Status.PASSED) for name in names]
-    told = report.findings[0].seen
-    assert told == f"6 rollouts, all {'lost and told so' if folder is TINY else 'go on with the same answers'}"
+    report = await check.run(folder, only=OF_MORE_SERVERS)
+    assert [(one.name, one.status) for one in report.findings] == [(name, Status.PASSED) for name in OF_MORE_SERVERS]
+    assert report.findings[0].seen == "6 rollouts, all go on with the same answers"
+
+
+async def test_rollouts_that_cannot_be_rebuilt_are_lost_and_that_passes(tmp_path):
+    (tmp_path / "envport.toml").write_text('name = "plain"\nversion = "1"\nentry_point = "plain:PlainEnv"\n')
+    code = "import uuid\n\nfrom envport_protocol import BaseEnv, tool\n\n\nclass PlainEnv(BaseEnv):\n"
+    code += "    @tool\n    def draw(self) -> str:\n        return uuid.uuid4().hex\n\n"
+    code += "    def compute_reward(self, completion):\n        return float(len(completion) > 3)\n"
+    (tmp_path / "plain.py").write_text(code)
+    report = await check.run(tmp_path, only=OF_MORE_SERVERS)
+    assert [(one.name, one.status) for one in report.findings] == [(name, Status.PASSED) for name in OF_MORE_SERVERS]
+    assert report.findings[0].seen == "6 rollouts, all lost and told so"
 
 
 async def test_an_environment_with_all_that_there_is_passes(serve):
