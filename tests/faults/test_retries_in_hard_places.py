@@ -10,9 +10,10 @@ import orjson
 import pytest
 from envport_protocol import BaseEnv, reward, tool
 from envport_protocol.config import ServeConfig
-from envport_protocol.errors import CallCancelledError, IdConflictError, RolloutEndedError
+from envport_protocol.errors import CallCancelledError, IdConflictError, OverloadedError, RolloutEndedError
 from envport_protocol.hosting.host import Host
 from envport_protocol.messages import (
+    CancelRequest,
     ComputeGroupRewardRequest,
     EndRolloutRequest,
     ForkRolloutRequest,
@@ -188,3 +189,39 @@ async def test_a_start_that_waited_in_line_waits_for_the_freeing_of_its_id_too()
         env.freeing.set()
         await second
         assert env.hooks == ["start", "end", "ended", "start"]
+
+
+@pytest.mark.xfail(reason="it is refused like a call that runs")
+async def test_a_call_may_be_cancelled_ahead_while_the_server_is_full():
+    async with hosted(max_running_calls=1) as (env, host):
+        await host.start_rollout(start("a"))
+        running = asyncio.create_task(
+            host.run_tool(RunToolRequest(rollout_id="a", call_id="c1", tool_name="wait", arguments={}))
+        )
+        await env.entered.wait()
+        second = RunToolRequest(rollout_id="a", call_id="c2", tool_name="wait", arguments={})
+        with pytest.raises(OverloadedError):
+            await host.run_tool(second)
+        cancelled = await host.cancel(CancelRequest(rollout_id="a", call_id="c2"))
+        assert orjson.loads(cancelled)["cancelled"] is True
+        env.gate.set()
+        await running
+        with pytest.raises(CallCancelledError):
+            await host.run_tool(second)
+        assert env.ran["wait"] == 1
+
+
+@pytest.mark.xfail(reason="a sweep waits for the ends of the one before")
+async def test_an_end_that_hangs_does_not_hold_up_the_expiry_of_others():
+    async with hosted(idle_timeout_s=0.1, call_timeout_s=3.0) as (env, host):
+        env.gate.set()
+        sweeping = asyncio.create_task(host.sweep())
+        await host.start_rollout(start("fork"))
+        async with asyncio.timeout(2):
+            while "end" not in env.hooks:
+                await asyncio.sleep(0.01)
+            await host.start_rollout(start("a"))
+            while host.counts().rollouts > 1:
+                await asyncio.sleep(0.01)
+        env.freeing.set()
+        sweeping.cancel()
