@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.errors import EnvDefinitionError, EnvFailedError, ToolError
+from envport_protocol.errors import EnvDefinitionError, EnvFailedError, InfraError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -96,6 +96,14 @@ def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, A
         raise RuntimeError(f"StopIteration left {function!r}") from error
 
 
+_OURS = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+"""What the server itself throws into a call. Any other, a panic of a compiled library too, is the author's."""
+
+
+class NoThreadError(InfraError):
+    """There is no thread for a blocking method: the pool was shut down, or the machine gives none."""
+
+
 class env_boundary:
     """Whatever the author's code raises becomes EnvFailedError, but for what an author may raise, and `passing`.
 
@@ -114,9 +122,9 @@ class env_boundary:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, (Exception, SystemExit)):
+        if error is None or isinstance(error, _OURS):
             return
-        if not isinstance(error, (ToolError, EnvDefinitionError, EnvFailedError, *self._passing)):
+        if not isinstance(error, (ToolError, EnvDefinitionError, EnvFailedError, NoThreadError, *self._passing)):
             log.error("%s failed", self._what, exc_info=error)
             raise EnvFailedError(
                 f"{self._what} raised {type(error).__name__}; the server's log has the traceback. "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 
 import pytest
-from envport_protocol.calling import NamedCall, invoke, thread_pool
+from envport_protocol.calling import NamedCall, NoThreadError, env_boundary, invoke, thread_pool
 from envport_protocol.errors import (
     EnvDefinitionError,
     EnvFailedError,
@@ -98,7 +99,7 @@ def test_the_pool_runs_at_most_so_many_at_a_time_and_reuses_its_threads():
     assert {future.result(10) for future in futures[:5]} == {"envport-1", "envport-2"}
     assert sorted(running) == [0, 1, 2, 3, 4]
     pool.shutdown()
-    with pytest.raises(RuntimeError, match="shut down"):
+    with pytest.raises(NoThreadError, match="the server stops"):
         pool.submit(work, 9)
 
 
@@ -111,8 +112,52 @@ def test_work_that_found_no_thread_does_not_run_later(monkeypatch):
             raise RuntimeError("can't start new thread")
 
         patched.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError, match="new thread"):
+        with pytest.raises(NoThreadError, match="new thread"):
             pool.submit(ran.append, "refused")
     pool.submit(ran.append, "taken").result(timeout=5)
     pool.shutdown()
     assert ran == ["taken"]
+
+
+async def test_a_thread_whose_caller_gave_up_is_replaced_up_to_a_bound():
+    pool = ThreadPool(1)
+    gate = threading.Event()
+    loop = asyncio.get_running_loop()
+    for hanging in range(1, 5):
+        began = threading.Event()
+
+        def hang(began=began):
+            began.set()
+            gate.wait(10)
+
+        call = loop.run_in_executor(pool, hang)
+        while not began.is_set():
+            await asyncio.sleep(0.001)
+        assert not pool.is_exhausted
+        call.cancel()
+        await asyncio.sleep(0)
+        assert pool.hanging == hanging
+    assert pool.is_exhausted
+    waiting = loop.run_in_executor(pool, lambda: "after all")
+    gate.set()
+    assert await waiting == "after all"
+    while pool.hanging or pool.busy:
+        await asyncio.sleep(0.001)
+    assert not pool.is_exhausted
+    assert await loop.run_in_executor(pool, lambda: 1) == 1
+    while sum(thread.name.startswith("envport-") for thread in threading.enumerate()) > 1:
+        await asyncio.sleep(0.001)
+    pool.shutdown()
+
+
+def test_a_panic_of_a_compiled_library_is_the_environments_failure():
+    class Panic(BaseException):
+        pass
+
+    with pytest.raises(EnvFailedError, match="a tool raised Panic"), env_boundary("a tool"):
+        raise Panic
+    for ours in (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit):
+        with pytest.raises(ours), env_boundary("a tool"):
+            raise ours
+    with pytest.raises(NoThreadError), env_boundary("a tool"):
+        raise NoThreadError("none")

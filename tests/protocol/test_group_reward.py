@@ -90,3 +90,29 @@ async def test_a_member_that_is_unknown_or_twice_or_brings_a_truth_is_refused():
         await host.compute_group_reward(twice)
     with pytest.raises(InvalidRequestError, match="leave it out"):
         await host.compute_group_reward(group("a", "b", group_id="h", ground_truth=1))
+
+
+async def test_one_that_fails_alone_is_the_failure_of_its_rollout_only():
+    class Alone(BaseEnv):
+        tasks = Longest.tasks
+
+        @reward
+        def length(self, completion):
+            if completion == "bad":
+                raise RuntimeError("no score")
+            return len(completion) / 10
+
+    host = await hosted(Alone())
+    answers = orjson.loads(await host.compute_group_reward(group("aaa", "bad", "a")))["answers"]
+    assert [(one["reward"], one["outcome"], one["trainable"]) for one in answers] == [
+        (0.3, "ok", True),
+        (None, "env_error", False),
+        (0.1, "ok", True),
+    ]
+
+
+async def test_a_group_that_was_refused_leaves_its_id_free():
+    host = await hosted(Longest())
+    with pytest.raises(InvalidRequestError):
+        await host.compute_group_reward(group("aaa", "a", "aa", ground_truth=1))
+    assert len(await scores(host, group("aaa", "a", "aa"))) == 3

@@ -110,7 +110,7 @@ def test_an_ended_rollout_is_not_held_and_its_id_is_remembered(tmp_path):
         assert [journal.holds(rollout_id) for rollout_id in ("r1", "r2", "r3")] == [False, False, True]
         assert journal.ended_ids == ["r2", "r1"]
         journal.started("r2", b"again", b"started", keep_calls=True)
-        journal.forget("r3")
+        journal.ended("r3")
     with journal_of(tmp_path) as journal:
         assert journal.ended_ids == ["r1", "r3"]
         assert journal.read("r2") == Recovered(b"again", b"started", [])
@@ -520,7 +520,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.read(rollout_id) == self.open[rollout_id]
             self.unread.discard(rollout_id)
             if self.open[rollout_id] is None:
-                self.journal.forget(rollout_id)
+                self.journal.ended(rollout_id)
                 del self.open[rollout_id]
 
     @invariant()

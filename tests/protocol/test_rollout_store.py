@@ -20,6 +20,7 @@ from envport_protocol.errors import (
     UnknownTaskError,
     WireError,
 )
+from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.rollouts import RolloutStore, StoreLimits
 
 
@@ -653,3 +654,16 @@ async def test_the_same_start_twice_in_line_takes_one_place():
     assert [one.rollout_id for one in store.held()] == ["s"]
     with pytest.raises(RolloutEndedError):
         await twice[1]
+
+
+async def test_a_call_is_answered_though_who_is_told_of_it_raises():
+    class Broken(NullObserver):
+        def executed(self, *_):
+            raise ValueError("observer")
+
+    async def free(_):
+        pass
+
+    store: RolloutStore[State] = RolloutStore(free, observer=Broken())
+    with pytest.raises(InfraError, match="failed in the server with ValueError"):
+        await store.start("r", b"f", State, nothing, 5)

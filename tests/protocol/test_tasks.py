@@ -122,7 +122,7 @@ def test_ground_truth_is_in_no_answer(api):
         200,
         500,
         200,
-        409,
+        422,
         200,
         200,
     ]
@@ -283,3 +283,10 @@ def test_a_wrong_row_is_told_when_serving_begins():
 
     with pytest.raises(EnvDefinitionError, match=r"unknown key 'answer'; did you mean 'ground_truth'\?"):
         asyncio.run(TaskBook(Rows()).open())
+
+
+def test_a_reward_that_was_refused_leaves_the_rollout_to_be_scored(api):
+    server = api(Capitals())
+    server.start(split="train", index=0)
+    assert server.score("Paris", ground_truth="GOLD-Paris").status_code == 422
+    assert server.score("Paris").status_code == 200

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from envport_protocol.calling import rollout_boundary, thread_pool
-from envport_protocol.errors import InvalidRequestError, UnknownTaskError, UnsupportedError
+from envport_protocol.errors import InvalidRequestError, NotReadyError, UnknownTaskError, UnsupportedError
 from envport_protocol.hosting.author import Author
 from envport_protocol.hosting.journal import Journal
 from envport_protocol.hosting.observer import NullObserver
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from envport_protocol.config import ServeConfig
     from envport_protocol.env import BaseEnv
+    from envport_protocol.hosting.line import Elsewhere
     from envport_protocol.hosting.observer import Observer
     from envport_protocol.hosting.stored_call import StoredCall
     from envport_protocol.messages import (
@@ -63,7 +64,10 @@ class Counts(NamedTuple):
     """What a server holds and does at this moment."""
 
     rollouts: int
+    rollouts_elsewhere: int
+    """Held by the server's other workers."""
     max_rollouts: int
+    """Of all workers together."""
     queued: int
     """Starts that wait for room."""
     max_queued: int
@@ -83,13 +87,20 @@ class Host:
     """
 
     def __init__(
-        self, env: BaseEnv, config: ServeConfig, observer: Observer | None = None, *, serves: Sequence[str] = ()
+        self,
+        env: BaseEnv,
+        config: ServeConfig,
+        observer: Observer | None = None,
+        *,
+        serves: Sequence[str] = (),
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.config = config
         self.name = config.name or type(env).__name__
         self.observer = observer or NullObserver()
         self._author = Author(env)
         self._serves = serves
+        self._elsewhere = elsewhere
         self._pool = ThreadPool(config.max_threads)
         self._scoring = Scoring(env, config.reward_weights)
         self._manifest = b""
@@ -110,6 +121,7 @@ class Host:
             ),
             before=self._replay(),
             observer=self.observer,
+            elsewhere=elsewhere,
         )
 
     async def prepare(self) -> None:
@@ -140,6 +152,7 @@ class Host:
         """What the server holds and does now."""
         return Counts(
             rollouts=len(self._store),
+            rollouts_elsewhere=0 if self._elsewhere is None else self._elsewhere.held(),
             max_rollouts=self.config.max_rollouts,
             queued=self._store.queued,
             max_queued=self.config.max_queued,
@@ -148,6 +161,18 @@ class Host:
             max_threads=self.config.max_threads,
             journal_bytes=0 if self._journal is None else self._journal.size_bytes,
         )
+
+    def check_threads(self) -> None:
+        """Passes while there are threads for blocking methods.
+
+        Raises:
+            NotReadyError: they all hang.
+        """
+        if self._pool.is_exhausted:
+            raise NotReadyError(
+                f"{self._pool.hanging} calls of the environment's blocking methods hang past their deadlines, so none "
+                "is begun any more; restart the server, and give those methods deadlines of their own"
+            )
 
     def use_threads(self) -> None:
         """Blocking methods called from this context run in the host's own pool."""
@@ -219,8 +244,9 @@ class Host:
     async def compute_reward(self, request: ComputeRewardRequest) -> bytes:
         """The body of `POST /v1/compute_reward`."""
 
+        await self._check_truth(request.rollout_id, request.ground_truth)
+
         async def work(state: RolloutState) -> bytes:
-            check_truth(state, request.ground_truth)
             with rollout_boundary("compute_reward"):
                 return _encode(await self._scoring.score(state, request.completion, request.ground_truth))
 
@@ -235,11 +261,11 @@ class Host:
         first, *others = [member.rollout_id for member in request.members]
         if len({first, *others}) != len(request.members):
             raise InvalidRequestError("a rollout is twice in the group; name each once")
+        for member in request.members:
+            await self._check_truth(member.rollout_id, member.ground_truth)
 
         async def work(_: RolloutState) -> bytes:
             states = [await self._store.state(member.rollout_id) for member in request.members]
-            for state, member in zip(states, request.members, strict=True):
-                check_truth(state, member.ground_truth)
             with rollout_boundary("compute_group_reward"):
                 return _encode(await self._scoring.score_group(states, request.members))
 
@@ -284,10 +310,12 @@ class Host:
     async def close(self) -> None:
         """Ends all rollouts and lets the threads go."""
         self.use_threads()
-        await self._store.close()
-        self._pool.shutdown()
-        if self._journal is not None:
-            self._journal.close()
+        try:
+            await self._store.close()
+        finally:
+            self._pool.shutdown()
+            if self._journal is not None:
+                self._journal.close()
 
     async def _new_rollout(
         self,
@@ -352,6 +380,11 @@ class Host:
                 await self._author.set_state(new_rollout_id, held)
                 return calls
             calls = since
+
+    async def _check_truth(self, rollout_id: str, truth: Any) -> None:
+        # Before the call is stored: a request that is refused leaves the rollout's one reward for the right one.
+        if truth is not None:
+            check_truth(await self._store.state(rollout_id), truth)
 
     async def _begin_again(self, rollout_id: str, start: StartRolloutRequest) -> tuple[RolloutState, bytes]:
         state = RolloutState(rollout_id, self._author.tools)

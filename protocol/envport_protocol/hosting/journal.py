@@ -72,6 +72,7 @@ class Journal:
         self._idle_timeout_s = idle_timeout_s
         self._segment_bytes = segment_bytes
         self._clock = clock
+        self._unwritten_ends: list[str] = []
         self._held_until = 0.0
         """Before this, no held rollout expires."""
         self.secret = journal_secret(folder)
@@ -191,22 +192,19 @@ class Journal:
     def ended(self, rollout_id: str) -> None:
         """A rollout was ended or expired: its records are needed no more.
 
-        Where that cannot be written it is logged, and a restart may find the rollout open until it is idle for too
-        long: its state is freed by then, and ending it again does no harm.
+        Where that cannot be written it is logged, and written before the next record. A restart before that finds the
+        rollout open, until it is idle for too long.
         """
         if not self._drop(rollout_id):
             return
         self._index.bury(rollout_id)
+        self._unwritten_ends.append(rollout_id)
         try:
-            self._append(Record(Kind.ENDED, self._clock(), rollout_id))
+            self._write_ends()
         except InfraError as error:
             log.warning("the end of the rollout %r was not journaled: %s", rollout_id, error)
         if not self._active.live and self._active.written > min(_SMALL_BYTES, self._segment_bytes):
             self._rotate()
-
-    def forget(self, rollout_id: str) -> None:
-        """A rollout of an earlier process is lost; else like `ended`."""
-        self.ended(rollout_id)
 
     def close(self) -> None:
         """Lets the folder go. What is open stays journaled."""
@@ -215,6 +213,11 @@ class Journal:
             os.close(self._lock)
             self._lock = -1
 
+    def _write_ends(self) -> None:
+        while self._unwritten_ends:
+            self._append_now(Record(Kind.ENDED, self._clock(), self._unwritten_ends[0]))
+            self._unwritten_ends.pop(0)
+
     def _add(self, entry: Entry, record: Record) -> None:
         offset = self._append(record)
         entry.at = record.at
@@ -222,6 +225,11 @@ class Journal:
             self._active.live += 1
 
     def _append(self, record: Record) -> int:
+        if self._unwritten_ends:
+            self._write_ends()
+        return self._append_now(record)
+
+    def _append_now(self, record: Record) -> int:
         if self._lock < 0:
             raise InfraError(f"the journal {self._folder} is closed: the server stops")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from envport_protocol.errors import OverloadedError
 
@@ -12,14 +12,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Line:
-    """`held` says how many places are taken now. Each place that gets free is told by `freed`."""
+_LOOK_AGAIN_S = 0.05
+"""Nobody tells of a place that gets free elsewhere, so those who wait look again after this."""
 
-    def __init__(self, places: int, max_queued: int, timeout_s: float, held: Callable[[], int]) -> None:
+
+class Elsewhere(Protocol):
+    """Others that take from the same places."""
+
+    def held(self) -> int:
+        """How many places they have taken."""
+        ...
+
+    def tell(self, held: int) -> None:
+        """Lets them know how many are taken here."""
+        ...
+
+
+class Line:
+    """`held_here` says how many places are taken here. Each that is taken is told by `taken`, each that gets free by
+    `freed`. Where others take from the same places, each waits in a line of its own, and who looks first is first.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        max_queued: int,
+        timeout_s: float,
+        held_here: Callable[[], int],
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._places = places
         self._max_queued = max_queued
         self._timeout_s = timeout_s
-        self._held = held
+        self._held_here = held_here
+        self._elsewhere = elsewhere
+        self._looking: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._called = 0
         """Those whose turn it is and who have not taken their place yet."""
@@ -31,7 +58,7 @@ class Line:
     @property
     def is_open(self) -> bool:
         """There is room, and nobody waits for it."""
-        return not self._waiting and self._held() + self._called < self._places
+        return not self._waiting and self._has_room()
 
     async def wait(self) -> None:
         """Returns when it is the caller's turn; it must take its place before it awaits anything.
@@ -45,6 +72,7 @@ class Line:
             raise self._overloaded("wait already, the most that may")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._look_later()
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up, turn)
         try:
             await turn
@@ -59,13 +87,39 @@ class Line:
             timer.cancel()
         self._called -= 1
 
+    def taken(self) -> None:
+        """Lets others know: to be called as soon as a place was taken, by one whose turn it was or without a line."""
+        self._tell()
+
     def freed(self) -> None:
         """Calls those in front as far as there is room."""
-        while self._waiting and self._held() + self._called < self._places:
+        self._tell()
+        while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._called += 1
+                self._tell()
                 turn.set_result(None)
+
+    def _tell(self) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.tell(self._held_here() + self._called)
+
+    def _held(self) -> int:
+        return self._held_here() + (0 if self._elsewhere is None else self._elsewhere.held())
+
+    def _has_room(self) -> bool:
+        return self._held() + self._called < self._places
+
+    def _look_later(self) -> None:
+        if self._elsewhere is not None and self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self.freed()
+        if self._waiting:
+            self._look_later()
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():

@@ -115,7 +115,7 @@ class Replay(Before["RolloutState"]):
         try:
             return await self._rebuilt(rollout_id)
         except WireError as error:
-            self._journal.forget(rollout_id)
+            self._journal.ended(rollout_id)
             if isinstance(error, RolloutLostError):
                 raise
             raise RolloutLostError(

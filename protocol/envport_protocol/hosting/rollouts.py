@@ -32,6 +32,7 @@ from envport_protocol.hosting.tombstones import Tombstone, Tombstones, ended, st
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+    from envport_protocol.hosting.line import Elsewhere
     from envport_protocol.hosting.observer import Observer
 
 log = logging.getLogger("envport.protocol")
@@ -104,7 +105,10 @@ class Held(NamedTuple, Generic[S]):
 
 
 class RolloutStore(Generic[S]):
-    """All rollouts of one server. `free` is called with the state of each that ended, expired or failed to start."""
+    """All rollouts of one server. `free` is called with the state of each that ended, expired or failed to start.
+
+    `elsewhere` holds rollouts too, and `limits.max_rollouts` is how many both may hold together.
+    """
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class RolloutStore(Generic[S]):
         *,
         before: Before[S] | None = None,
         observer: Observer | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._free = free
         self._limits = limits
@@ -122,7 +127,7 @@ class RolloutStore(Generic[S]):
         self._observer = observer or NullObserver()
         self._live: dict[str, _Rollout[S]] = {}
         self._ended = Tombstones(limits.max_tombstones, self._before.spent())
-        self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__)
+        self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__, elsewhere)
         self._tasks: set[asyncio.Task[object]] = set()
         self._freeing: dict[str, asyncio.Task[None]] = {}
         """The freeing of starts that failed, by rollout id."""
@@ -352,6 +357,7 @@ class RolloutStore(Generic[S]):
         now = self._clock()
         start = StoredCall(job.fingerprint)
         rollout = self._live[rollout_id] = _Rollout(state, now, now, start)
+        self._line.taken()
 
         def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
             self._told(rollout, job, outcome, seconds)
@@ -459,6 +465,7 @@ class RolloutStore(Generic[S]):
         else:
             now = self._clock()
             self._live[rollout_id] = _Rollout(state, now, now, start, calls)
+            self._line.taken()
             self._observer.replayed(is_rebuilt=True)
         finally:
             del self._rebuilding[rollout_id]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from envport_protocol.calling import NamedCall, env_boundary, invoke
+from envport_protocol.calling import NamedCall, env_boundary, invoke, rollout_boundary
 from envport_protocol.conversation import completion_text, conversation
 from envport_protocol.env import overrides
 from envport_protocol.errors import EnvFailedError, InvalidRequestError
-from envport_protocol.messages import ComputeGroupRewardAnswer
+from envport_protocol.messages import ComputeGroupRewardAnswer, ComputeRewardAnswer
 from envport_protocol.rewards import REWARD_INPUTS, Scorer
 from envport_protocol.task import EnvTask
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from envport_protocol.env import BaseEnv
     from envport_protocol.hosting.state import RolloutState
-    from envport_protocol.messages import ComputeRewardAnswer, GroupMember, Message, RewardSpec
+    from envport_protocol.messages import GroupMember, Message, RewardSpec
+
+log = logging.getLogger("envport.protocol")
 
 GROUP_INPUTS = {
     "rollout_ids": "rollout_id",
@@ -68,21 +72,31 @@ class Scoring:
     async def score_group(
         self, states: Sequence[RolloutState], members: Sequence[GroupMember]
     ) -> ComputeGroupRewardAnswer:
-        """The rewards of the rollouts of one group, each scored alone where the environment does not compare them.
+        """The rewards of the rollouts of one group.
+
+        Where the environment does not compare them, each is scored alone, and one that fails is the failure of its
+        rollout only.
 
         Raises:
-            EnvFailedError: the environment did not give one usable reward for each.
+            EnvFailedError: the environment compares them, and did not give one usable reward for each.
         """
         inputs = [
             _inputs(state, member.completion, member.ground_truth)
             for state, member in zip(states, members, strict=True)
         ]
         if self._group is None:
-            scores: Sequence[Any] = [await self._single(one) for one in inputs]
-        else:
-            given = await self._group({many: [one[name] for one in inputs] for many, name in GROUP_INPUTS.items()})
-            scores = _one_for_each(self._group.what, given, len(members))
+            return ComputeGroupRewardAnswer(answers=await asyncio.gather(*(self._score_alone(one) for one in inputs)))
+        given = await self._group({many: [one[name] for one in inputs] for many, name in GROUP_INPUTS.items()})
+        scores = _one_for_each(self._group.what, given, len(members))
         return ComputeGroupRewardAnswer(answers=[self._scorer.answer(score) for score in scores])
+
+    async def _score_alone(self, inputs: dict[str, Any]) -> ComputeRewardAnswer:
+        try:
+            with rollout_boundary("compute_reward"):
+                return self._scorer.answer(await self._single(inputs))
+        except EnvFailedError as error:
+            log.warning("a member of a group was not scored: %s", error)
+            return ComputeRewardAnswer(reward=None, rewards={}, outcome=error.outcome, trainable=False)
 
 
 def check_truth(state: RolloutState, truth: Any) -> None:

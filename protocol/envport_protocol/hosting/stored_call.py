@@ -52,7 +52,7 @@ class StoredCall:
             run.timer.cancel()
             if run.orphaned is not None:
                 run.orphaned.cancel()
-            self.outcome = outcome = run.on_settled(outcome, time.perf_counter() - run.begun_s)
+            self.outcome = outcome = run.settled(outcome)
             for waiter in run.waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)
@@ -119,6 +119,13 @@ class Run:
     """Since the last waiter left."""
     task: asyncio.Task[None] | None = None
     """Runs on after the outcome where the work does not heed its cancellation."""
+
+    def settled(self, outcome: bytes | WireError) -> bytes | WireError:
+        """The outcome that counts, whatever becomes of who is told."""
+        try:
+            return self.on_settled(outcome, time.perf_counter() - self.begun_s)
+        except Exception as error:  # noqa: BLE001 - else nobody who waits would ever be answered
+            return _failed(self.what, error)
 
 
 def launch(

@@ -36,7 +36,7 @@ class Readiness:
         """Passes when the environment can serve.
 
         Raises:
-            NotReadyError: it is still starting, or its start failed.
+            NotReadyError: it is still starting, its start failed, or its blocking methods hang.
         """
         preparation = self.begin()
         if not preparation.done():
@@ -46,6 +46,7 @@ class Readiness:
         error = preparation.exception()
         if error is not None:
             raise NotReadyError(f"the environment could not start: {error}") from error
+        self._host.check_threads()
         self.is_reached = True
 
     async def wait(self) -> None:
