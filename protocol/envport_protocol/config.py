@@ -59,6 +59,8 @@ class ServeConfig(BaseModel):
     """Calls that run at a time, over all rollouts; one more is 503."""
     max_calls_per_rollout: Annotated[int, Field(ge=1)] = 100_000
     """Their answers are kept for retries until the rollout ends."""
+    max_rollout_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    """What is kept of a rollout's tool calls: answers and, for replay, arguments. Over it only a reward is possible."""
     max_tombstones: Annotated[int, Field(ge=1)] = 100_000
     """Ended rollout ids that are remembered, about 300 bytes each."""
     idle_timeout_s: Annotated[float, Field(gt=0)] = 600.0

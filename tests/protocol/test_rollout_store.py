@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
 
@@ -14,14 +15,19 @@ from envport_protocol.errors import (
     IdConflictError,
     InfraError,
     InvalidRequestError,
+    NotReadyError,
     OverloadedError,
     RolloutEndedError,
+    RolloutLostError,
     UnknownRolloutError,
     UnknownTaskError,
     WireError,
 )
+from envport_protocol.hosting.before import Before, Rebuilt
 from envport_protocol.hosting.observer import NullObserver
-from envport_protocol.hosting.rollouts import RolloutStore, StoreLimits
+from envport_protocol.hosting.rollout import Job, StoreLimits
+from envport_protocol.hosting.rollouts import RolloutStore
+from envport_protocol.hosting.stored_call import StoredCall
 
 
 class State:
@@ -41,6 +47,10 @@ class Clock:
 
 async def nothing(_):
     return b"{}"
+
+
+async def run_call(store, rollout_id, key, fingerprint, work, timeout_s):
+    return await store.run(rollout_id, Job(key, fingerprint, work, timeout_s, verb="run_tool", tool="a tool"))
 
 
 def make_store(limits=None, clock=None):
@@ -70,11 +80,11 @@ async def test_concurrent_duplicates_join_and_finished_ones_get_the_stored_answe
         await gate.wait()
         return b"ran %d" % state.runs
 
-    calls = [asyncio.create_task(store.call("r", "c", b"x", work, 5)) for _ in range(5)]
+    calls = [asyncio.create_task(run_call(store, "r", "c", b"x", work, 5)) for _ in range(5)]
     await asyncio.sleep(0)
     gate.set()
     assert await asyncio.gather(*calls) == [b"ran 1"] * 5
-    assert await store.call("r", "c", b"x", work, 5) == b"ran 1"
+    assert await run_call(store, "r", "c", b"x", work, 5) == b"ran 1"
     assert (await store.state("r")).runs == 1
 
 
@@ -88,13 +98,13 @@ async def test_work_goes_on_when_the_one_who_asked_goes_away():
         await gate.wait()
         return b"done"
 
-    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    asked = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
     gate.set()
-    assert await store.call("r", "c", b"x", work, 5) == b"done"
+    assert await run_call(store, "r", "c", b"x", work, 5) == b"done"
     assert (await store.state("r")).runs == 1
 
 
@@ -108,16 +118,16 @@ async def test_a_stored_error_is_answered_again_without_a_second_run():
 
     for _ in range(3):
         with pytest.raises(EnvFailedError, match="broken"):
-            await store.call("r", "c", b"x", work, 5)
+            await run_call(store, "r", "c", b"x", work, 5)
     assert state.runs == 1
 
 
 async def test_other_arguments_under_a_used_id_conflict():
     store, _ = make_store()
     await started(store)
-    await store.call("r", "c", b"x", nothing, 5)
+    await run_call(store, "r", "c", b"x", nothing, 5)
     with pytest.raises(IdConflictError, match="'c' of rollout 'r'"):
-        await store.call("r", "c", b"y", nothing, 5)
+        await run_call(store, "r", "c", b"y", nothing, 5)
     with pytest.raises(IdConflictError, match="'r' was started with other arguments"):
         await store.start("r", b"g", State, nothing, 5)
 
@@ -130,7 +140,7 @@ async def test_a_failure_of_the_server_itself_is_infra_error():
         raise KeyError("secret")
 
     with pytest.raises(InfraError, match="KeyError") as caught:
-        await store.call("r", "c", b"x", work, 5)
+        await run_call(store, "r", "c", b"x", work, 5)
     assert "secret" not in str(caught.value)
 
 
@@ -149,18 +159,18 @@ async def test_the_deadline_holds_even_when_the_work_does_not_listen():
 
     for _ in range(2):
         with pytest.raises(CallTimeoutError, match=r"deadline of 0\.02 s"):
-            await store.call("r", "c", b"x", stubborn, 0.02)
+            await run_call(store, "r", "c", b"x", stubborn, 0.02)
     release.set()
 
 
 async def test_after_the_end_a_retry_of_end_succeeds_and_other_calls_are_gone():
     store, freed = make_store()
     state = await started(store)
-    await store.call("r", "c", b"x", nothing, 5)
+    await run_call(store, "r", "c", b"x", nothing, 5)
     await asyncio.gather(store.end("r"), store.end("r"))
     await store.end("r")
     assert freed == [state]
-    for again in (store.call("r", "c", b"x", nothing, 5), store.start("r", b"f", State, nothing, 5)):
+    for again in (run_call(store, "r", "c", b"x", nothing, 5), store.start("r", b"f", State, nothing, 5)):
         with pytest.raises(RolloutEndedError, match="'r' was ended"):
             await again
     with pytest.raises(UnknownRolloutError):
@@ -207,7 +217,7 @@ async def test_end_stops_running_calls_before_it_frees():
             stopped.append(len(freed))
         return b""
 
-    call = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    call = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0)
     await store.end("r")
     with pytest.raises(RolloutEndedError):
@@ -224,7 +234,7 @@ async def test_an_ended_rollout_lets_go_of_state_and_answers():
         raise EnvFailedError("broken") from ValueError(state)
 
     with pytest.raises(EnvFailedError):
-        await store.call("r", "c", b"x", work, 5)
+        await run_call(store, "r", "c", b"x", work, 5)
     await store.end("r")
     freed.clear()
     del state
@@ -264,15 +274,15 @@ async def test_only_idle_rollouts_expire_and_their_ids_stay_spent():
         await gate.wait()
         return b"slow"
 
-    busy = asyncio.create_task(store.call("busy", "c", b"x", slow, 50))
+    busy = asyncio.create_task(run_call(store, "busy", "c", b"x", slow, 50))
     await asyncio.sleep(0)
     clock.now = 6
-    await store.call("used", "c", b"x", nothing, 5)
+    await run_call(store, "used", "c", b"x", nothing, 5)
     clock.now = 11
     assert await store.expire_idle() == 1
     assert freed == [idle]
     with pytest.raises(RolloutEndedError, match="idle for too long"):
-        await store.call("idle", "c", b"x", nothing, 5)
+        await run_call(store, "idle", "c", b"x", nothing, 5)
     await store.end("idle")
     gate.set()
     assert await busy == b"slow"
@@ -305,7 +315,7 @@ async def test_a_failed_start_is_kept_and_frees_its_place():
     with pytest.raises(IdConflictError):
         await store.start("r", b"g", lambda: state, work, 5)
     with pytest.raises(RolloutEndedError, match="could not be started"):
-        await store.call("r", "c", b"x", nothing, 5)
+        await run_call(store, "r", "c", b"x", nothing, 5)
     await store.end("r")
     assert state.runs == 1
     await started(store, "other")
@@ -336,7 +346,7 @@ async def test_a_call_waits_for_a_start_under_way():
 
     start = asyncio.create_task(store.start("r", b"f", State, slow, 5))
     await asyncio.sleep(0)
-    call = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    call = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0)
     gate.set()
     assert await asyncio.gather(start, call) == [b"started", b"7"]
@@ -345,18 +355,18 @@ async def test_a_call_waits_for_a_start_under_way():
 async def test_calls_and_tombstones_are_bounded():
     store, _ = make_store(StoreLimits(max_calls=2, max_tombstones=2))
     await started(store)
-    await store.call("r", "1", b"x", nothing, 5)
-    await store.call("r", "2", b"x", nothing, 5)
+    await run_call(store, "r", "1", b"x", nothing, 5)
+    await run_call(store, "r", "2", b"x", nothing, 5)
     with pytest.raises(InvalidRequestError, match="made 2 calls"):
-        await store.call("r", "3", b"x", nothing, 5)
+        await run_call(store, "r", "3", b"x", nothing, 5)
     for name in ("r", "s", "t"):
         if name != "r":
             await started(store, name)
         await store.end(name)
     with pytest.raises(UnknownRolloutError):
-        await store.call("r", "1", b"x", nothing, 5)
+        await run_call(store, "r", "1", b"x", nothing, 5)
     with pytest.raises(RolloutEndedError):
-        await store.call("s", "1", b"x", nothing, 5)
+        await run_call(store, "s", "1", b"x", nothing, 5)
 
 
 async def test_work_that_cancels_itself_is_the_environments_failure():
@@ -367,7 +377,7 @@ async def test_work_that_cancels_itself_is_the_environments_failure():
         raise asyncio.CancelledError
 
     with pytest.raises(EnvFailedError, match="cancelled by the environment"):
-        await store.call("r", "c", b"x", work, 5)
+        await run_call(store, "r", "c", b"x", work, 5)
 
 
 async def test_close_ends_everything():
@@ -436,7 +446,7 @@ async def test_an_error_of_another_constructor_is_stored_like_any():
     for _ in range(2):
         async with asyncio.timeout(2):
             with pytest.raises(Upstream, match="no db:5432") as caught:
-                await store.call("r", "c", b"x", work, 60)
+                await run_call(store, "r", "c", b"x", work, 60)
         assert caught.value.details == {"port": 5432}
     assert state.runs == 1
 
@@ -456,7 +466,7 @@ async def test_a_late_call_that_does_not_stop_does_not_keep_its_rollout_from_exp
         return b"late"
 
     with pytest.raises(CallTimeoutError):
-        await store.call("r", "c", b"x", stubborn, 0.01)
+        await run_call(store, "r", "c", b"x", stubborn, 0.01)
     clock.now = 11
     assert await store.expire_idle() == 1
     assert freed == [state]
@@ -498,7 +508,7 @@ async def test_a_rollout_that_is_just_expiring_says_so():
     expiring = asyncio.create_task(store.expire_idle())
     await asyncio.sleep(0.01)
     with pytest.raises(RolloutEndedError, match="idle for too long"):
-        await store.call("r", "c", b"x", nothing, 5)
+        await run_call(store, "r", "c", b"x", nothing, 5)
     gate.set()
     assert await expiring == 1
 
@@ -520,11 +530,11 @@ async def test_a_cancelled_call_is_stopped_and_stays_cancelled():
             stopped.append(1)
         return b""
 
-    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    asked = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert [await store.cancel("r", "c") for _ in range(2)] == [True, True]
-    for again in (asked, store.call("r", "c", b"x", work, 5)):
+    for again in (asked, run_call(store, "r", "c", b"x", work, 5)):
         with pytest.raises(CallCancelledError, match="'c' of rollout 'r' was cancelled"):
             await again
     assert (stopped, store.running) == ([1], 0)
@@ -540,28 +550,28 @@ async def test_a_call_that_was_cancelled_before_it_came_never_runs():
 
     assert await store.cancel("r", "c")
     with pytest.raises(CallCancelledError):
-        await store.call("r", "c", b"any", work, 5)
+        await run_call(store, "r", "c", b"any", work, 5)
     assert state.runs == 0
 
 
 async def test_a_finished_call_is_not_cancelled():
     store, _ = make_store()
     await started(store)
-    await store.call("r", "c", b"x", nothing, 5)
+    await run_call(store, "r", "c", b"x", nothing, 5)
     assert not await store.cancel("r", "c")
-    assert await store.call("r", "c", b"x", nothing, 5) == b"{}"
+    assert await run_call(store, "r", "c", b"x", nothing, 5) == b"{}"
 
 
 async def test_a_call_that_nobody_waits_for_is_cancelled_after_the_grace():
     store, _ = make_store(StoreLimits(orphan_grace_s=0.02))
     await started(store)
-    asked = asyncio.create_task(store.call("r", "c", b"x", hang, 5))
+    asked = asyncio.create_task(run_call(store, "r", "c", b"x", hang, 5))
     await asyncio.sleep(0)
     asked.cancel()
     while store.running:
         await asyncio.sleep(0.005)
     with pytest.raises(CallCancelledError, match="no client has waited"):
-        await store.call("r", "c", b"x", hang, 5)
+        await run_call(store, "r", "c", b"x", hang, 5)
 
 
 async def test_a_call_that_is_joined_within_the_grace_runs_on():
@@ -573,11 +583,11 @@ async def test_a_call_that_is_joined_within_the_grace_runs_on():
         await gate.wait()
         return b"done"
 
-    asked = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    asked = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0)
     asked.cancel()
     await asyncio.sleep(0)
-    joined = asyncio.create_task(store.call("r", "c", b"x", work, 5))
+    joined = asyncio.create_task(run_call(store, "r", "c", b"x", work, 5))
     await asyncio.sleep(0.06)
     gate.set()
     assert await joined == b"done"
@@ -586,14 +596,14 @@ async def test_a_call_that_is_joined_within_the_grace_runs_on():
 async def test_more_running_calls_than_may_are_refused_with_their_ids_unspent():
     store, _ = make_store(StoreLimits(max_running_calls=1))
     await started(store)
-    asked = asyncio.create_task(store.call("r", "a", b"x", hang, 5))
+    asked = asyncio.create_task(run_call(store, "r", "a", b"x", hang, 5))
     await asyncio.sleep(0)
-    with pytest.raises(OverloadedError, match="runs 1 calls, the most it may"):
-        await store.call("r", "b", b"x", nothing, 5)
+    with pytest.raises(OverloadedError, match="this worker runs 1 calls"):
+        await run_call(store, "r", "b", b"x", nothing, 5)
     await store.cancel("r", "a")
     with pytest.raises(CallCancelledError):
         await asked
-    assert await store.call("r", "b", b"x", nothing, 5) == b"{}"
+    assert await run_call(store, "r", "b", b"x", nothing, 5) == b"{}"
 
 
 async def test_starts_wait_in_line_and_are_let_in_in_their_order():
@@ -625,6 +635,57 @@ async def test_a_start_that_waited_too_long_is_overloaded_and_leaves_the_line():
     with pytest.raises(OverloadedError, match="brought no room"):
         await started(store, "late")
     assert store.queued == 0
+
+
+class Other:
+    """Another store that takes from the same places."""
+
+    def __init__(self, count):
+        self.count = count
+        self.told = []
+
+    def held(self):
+        return self.count
+
+    def tell(self, held):
+        self.told.append(held)
+
+
+async def test_places_are_shared_with_others_and_those_in_line_see_what_these_free():
+    async def free(_):
+        pass
+
+    other = Other(2)
+    limits = StoreLimits(max_rollouts=3, max_queued=2, queue_timeout_s=5)
+    store: RolloutStore[State] = RolloutStore(free, limits, elsewhere=other)
+    await started(store, "a")
+    waiting = asyncio.create_task(started(store, "b"))
+    await asyncio.sleep(0)
+    assert (store.queued, other.told) == (1, [1])
+    other.count = 1
+    async with asyncio.timeout(2):
+        await waiting
+    assert (store.queued, other.told[-1], max(other.told)) == (0, 2, 2)
+    other.count = 0
+    await started(store, "c")
+    other.count = 3
+    for name in "abc":
+        await store.end(name)
+    assert other.told[-1] == 0
+
+
+async def test_a_start_that_fails_gives_its_place_back_to_others():
+    async def free(_):
+        pass
+
+    async def fail(_):
+        raise RuntimeError("no")
+
+    other = Other(0)
+    store: RolloutStore[State] = RolloutStore(free, StoreLimits(max_rollouts=1), elsewhere=other)
+    with pytest.raises(InfraError):
+        await store.start("a", b"f", State, fail, 5)
+    assert other.told == [1, 0]
 
 
 async def test_one_that_gives_up_its_turn_leaves_it_to_the_next():
@@ -667,3 +728,169 @@ async def test_a_call_is_answered_though_who_is_told_of_it_raises():
     store: RolloutStore[State] = RolloutStore(free, observer=Broken())
     with pytest.raises(InfraError, match="failed in the server with ValueError"):
         await store.start("r", b"f", State, nothing, 5)
+
+
+def tool_job(key, work, request=b""):
+    return Job(key, b"x", work, 5, request, "run_tool", "a tool")
+
+
+async def test_a_rollout_full_of_calls_can_still_be_scored():
+    for limits in (StoreLimits(max_calls=2), StoreLimits(max_bytes=2_000)):
+        store, _ = make_store(limits)
+        await started(store)
+
+        async def long(_):
+            return b"x" * 1_000
+
+        for key in "ab":
+            await store.run("r", tool_job(key, long))
+        with pytest.raises(InvalidRequestError, match="It can still be scored"):
+            await store.run("r", tool_job("c", long))
+        with pytest.raises(InvalidRequestError):
+            await store.cancel("r", "d")
+        assert await store.run("r", Job("compute_reward", b"x", nothing, 5)) == b"{}"
+
+
+async def test_work_that_does_not_stop_is_bounded_too():
+    store, _ = make_store(StoreLimits(max_running_calls=2))
+    await started(store)
+    gate = asyncio.Event()
+
+    async def deaf(_):
+        while not gate.is_set():
+            try:
+                await gate.wait()
+            except asyncio.CancelledError:
+                continue
+        return b""
+
+    for key in "abcd":
+        with pytest.raises(CallTimeoutError):
+            await run_call(store, "r", key, b"x", deaf, 0.01)
+    assert store.running == 0
+    with pytest.raises(OverloadedError, match="4 with those that do not stop"):
+        await run_call(store, "r", "e", b"x", nothing, 5)
+    gate.set()
+    while True:
+        try:
+            assert await run_call(store, "r", "e", b"x", nothing, 5) == b"{}"
+        except OverloadedError:
+            await asyncio.sleep(0)
+        else:
+            break
+
+
+async def test_a_call_in_the_same_moment_as_the_expiry_comes_before_or_after_it():
+    clock = Clock()
+    store, freed = make_store(StoreLimits(idle_timeout_s=10), clock)
+    state = await started(store)
+    clock.now = 11
+    expiry = asyncio.create_task(store.expire_idle())
+    call = asyncio.create_task(run_call(store, "r", "c", b"x", nothing, 5))
+    assert await expiry == 1
+    with pytest.raises(RolloutEndedError):
+        await call
+    await started(store, "s")
+    clock.now = 22
+    call = asyncio.create_task(run_call(store, "s", "c", b"x", nothing, 5))
+    expiry = asyncio.create_task(store.expire_idle())
+    assert (await call, await expiry) == (b"{}", 0)
+    assert freed == [state]
+
+
+async def test_all_rollouts_of_a_shared_call_are_in_use_while_it_runs():
+    clock = Clock()
+    store, _ = make_store(StoreLimits(idle_timeout_s=10), clock)
+    for rollout_id in "ab":
+        await started(store, rollout_id)
+    gate = asyncio.Event()
+
+    async def work(_):
+        await gate.wait()
+        return b"scored"
+
+    call = asyncio.create_task(store.run("a", Job("group", b"x", work, 5), ["b"]))
+    await asyncio.sleep(0)
+    clock.now = 100
+    assert await store.expire_idle() == 0
+    gate.set()
+    assert await call == b"scored"
+    assert [one.running for one in store.held()] == [0, 0]
+
+
+async def test_a_closing_store_begins_nothing_more():
+    store, _ = make_store(StoreLimits(max_rollouts=1, max_queued=5))
+    await started(store, "a")
+    waiting = asyncio.create_task(store.start("b", b"f", State, nothing, 5))
+    await asyncio.sleep(0)
+    await store.close()
+    for start in (waiting, store.start("c", b"f", State, nothing, 5)):
+        with pytest.raises(NotReadyError, match="the server stops"):
+            await start
+    assert len(store) == 0
+
+
+class Remembering(Before):
+    """One rollout of before, that takes long, or fails, to be rebuilt."""
+
+    def __init__(self, rebuild):
+        self.left = {"old"}
+        self._rebuild = rebuild
+
+    def holds(self, rollout_id):
+        return rollout_id in self.left
+
+    async def rebuild(self, rollout_id):
+        return await self._rebuild(rollout_id)
+
+    def ended(self, rollout_id):
+        self.left.discard(rollout_id)
+
+
+def remembering(rebuild, **limits):
+    async def free(_):
+        pass
+
+    before = Remembering(rebuild)
+    return RolloutStore(free, StoreLimits(**limits), before=before), before
+
+
+async def test_a_rebuild_that_does_not_end_is_waited_for_in_turns_and_then_lost():
+    async def hang(_):
+        await asyncio.Event().wait()
+
+    store, before = remembering(hang, end_timeout_s=0.02)
+    with pytest.raises(NotReadyError, match="is being rebuilt"):
+        await run_call(store, "old", "c", b"x", nothing, 5)
+    while before.left:
+        with contextlib.suppress(NotReadyError, RolloutLostError):
+            await run_call(store, "old", "c", b"x", nothing, 5)
+    with pytest.raises(RolloutLostError, match=r"within 0\.1 s"):
+        await run_call(store, "old", "c", b"x", nothing, 5)
+    assert len(store) == 0
+
+
+async def test_whatever_a_rebuild_raises_the_rollout_is_lost_for_good():
+    async def broken(_):
+        raise LookupError("a file is cut off")
+
+    store, _ = remembering(broken)
+    for _ in range(2):
+        with pytest.raises(RolloutLostError, match="LookupError"):
+            await run_call(store, "old", "c", b"x", nothing, 5)
+
+
+async def test_a_rebuilt_rollout_takes_a_place_like_any():
+    async def rebuilt(_):
+        return Rebuilt(State(), StoredCall(b"f", outcome=b"{}"), {})
+
+    store, _ = remembering(rebuilt, max_rollouts=1, max_queued=1)
+    await started(store, "new")
+    call = asyncio.create_task(run_call(store, "old", "c", b"x", nothing, 5))
+    while not store.queued:
+        await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        await started(store, "third")
+    await store.end("new")
+    assert await call == b"{}"
+    assert [one.rollout_id for one in store.held()] == ["old"]

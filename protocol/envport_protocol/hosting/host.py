@@ -15,8 +15,9 @@ from envport_protocol.hosting.author import Author
 from envport_protocol.hosting.journal import Journal
 from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.replay import TOOL_CALL, Replay, StartRecord, canonical, digest, replay
+from envport_protocol.hosting.rollout import Job, StoreLimits
 from envport_protocol.hosting.rollout_key import RolloutKey
-from envport_protocol.hosting.rollouts import Job, RolloutStore, StoreLimits
+from envport_protocol.hosting.rollouts import RolloutStore
 from envport_protocol.hosting.scoring import Scoring, check_truth
 from envport_protocol.hosting.state import RolloutState
 from envport_protocol.hosting.stored_call import too_late
@@ -117,6 +118,7 @@ class Host:
                 orphan_grace_s=config.orphan_grace_s,
                 end_timeout_s=config.call_timeout_s,
                 max_calls=config.max_calls_per_rollout,
+                max_bytes=config.max_rollout_bytes,
                 max_tombstones=config.max_tombstones,
             ),
             before=self._replay(),
@@ -334,7 +336,7 @@ class Host:
         return await self._store.start(
             rollout_id,
             fingerprint,
-            lambda: RolloutState(rollout_id, self._author.tools),
+            lambda: self._new_state(rollout_id),
             work,
             self.config.call_timeout_s,
             record=record,
@@ -386,10 +388,12 @@ class Host:
         if truth is not None:
             check_truth(await self._store.state(rollout_id), truth)
 
-    async def _begin_again(self, rollout_id: str, start: StartRolloutRequest) -> tuple[RolloutState, bytes]:
-        state = RolloutState(rollout_id, self._author.tools)
+    def _new_state(self, rollout_id: str) -> RolloutState:
+        return RolloutState(rollout_id, self._author.tools)
+
+    async def _begin_again(self, state: RolloutState, start: StartRolloutRequest) -> bytes:
         async with _within(self.config.call_timeout_s, "start_rollout"):
-            return state, await self._start(state, start)
+            return await self._start(state, start)
 
     async def _run_again(self, state: RolloutState, request: bytes) -> bytes:
         tool_name, arguments = orjson.loads(request)
@@ -402,6 +406,7 @@ class Host:
         return Replay(
             self._journal,
             is_deterministic=self._author.is_deterministic,
+            new_state=self._new_state,
             begin=self._begin_again,
             run=self._run_again,
             let_go=self._author.free,

@@ -88,22 +88,19 @@ class Line:
         self._called -= 1
 
     def taken(self) -> None:
-        """Lets others know: to be called as soon as a place was taken, by one whose turn it was or without a line."""
-        self._tell()
+        """Lets others know how many places are taken here."""
+        if self._elsewhere is not None:
+            self._elsewhere.tell(self._held_here() + self._called)
 
     def freed(self) -> None:
         """Calls those in front as far as there is room."""
-        self._tell()
+        self.taken()
         while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._called += 1
-                self._tell()
+                self.taken()
                 turn.set_result(None)
-
-    def _tell(self) -> None:
-        if self._elsewhere is not None:
-            self._elsewhere.tell(self._held_here() + self._called)
 
     def _held(self) -> int:
         return self._held_here() + (0 if self._elsewhere is None else self._elsewhere.held())

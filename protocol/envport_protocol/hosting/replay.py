@@ -79,8 +79,8 @@ async def replay(calls: Mapping[str, StoredCall], run: Callable[[bytes], Awaitab
 class Replay(Before["RolloutState"]):
     """The rollouts that a journal knows of, rebuilt by running their calls again.
 
-    `begin` starts a rollout and gives its state and answer, `run` runs a tool call of one. An environment that is not
-    deterministic has its rollouts remembered only so that they are known to be lost.
+    `begin` starts a rollout of a new state and gives its answer, `run` runs a tool call of one. An environment that is
+    not deterministic has its rollouts remembered only so that they are known to be lost.
     """
 
     def __init__(
@@ -88,12 +88,14 @@ class Replay(Before["RolloutState"]):
         journal: Journal,
         *,
         is_deterministic: bool,
-        begin: Callable[[str, StartRolloutRequest], Awaitable[tuple[RolloutState, bytes]]],
+        new_state: Callable[[str], RolloutState],
+        begin: Callable[[RolloutState, StartRolloutRequest], Awaitable[bytes]],
         run: Callable[[RolloutState, bytes], Awaitable[bytes]],
         let_go: Callable[[RolloutState], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._is_deterministic = is_deterministic
+        self._new_state = new_state
         self._begin = begin
         self._run = run
         self._let_go = let_go
@@ -141,15 +143,16 @@ class Replay(Before["RolloutState"]):
             raise RolloutLostError(
                 f"the rollout {rollout_id!r} was journaled by another version of envport; start a new one"
             ) from error
-        state, answer = await self._begin(rollout_id, record.start)
+        state = self._new_state(rollout_id)
         try:
+            answer = await self._begin(state, record.start)
             if answer != recovered.start_answer:
                 raise RolloutLostError(
                     f"the rollout {rollout_id!r} began otherwise when it was started again after a restart; start a "
                     "new one"
                 )
             await replay(calls, lambda request: self._run(state, request))
-        except WireError:
+        except BaseException:
             await self._let_go(state)
             raise
         return Rebuilt(state, StoredCall(record.fingerprint, outcome=answer), calls)

@@ -12,22 +12,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from envport_protocol.errors import (
     CallCancelledError,
     IdConflictError,
     InvalidRequestError,
+    NotReadyError,
     OverloadedError,
+    RolloutLostError,
     WireError,
 )
-from envport_protocol.hosting.before import Before
+from envport_protocol.hosting.before import Before, Rebuilt
 from envport_protocol.hosting.line import Line
 from envport_protocol.hosting.observer import NullObserver
+from envport_protocol.hosting.rollout import Held, Job, Rollout, StoreLimits
 from envport_protocol.hosting.stored_call import StoredCall, launch, outcome_kind, outcome_of, too_late
 from envport_protocol.hosting.tombstones import Tombstone, Tombstones, ended, started_otherwise
+from envport_protocol.messages import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -42,66 +45,10 @@ T = TypeVar("T")
 
 _STOP_TIMEOUT_S = 5.0
 """How long an end waits for the calls that it stopped."""
-
+_REBUILD_CALLS = 5
+"""A rebuild may take as long as so many ends."""
 _ANY_ARGUMENTS = b""
 """The fingerprint of a call that was cancelled before it came."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreLimits:
-    """How much a store may hold, and for how long."""
-
-    max_rollouts: int = 1000
-    max_queued: int = 0
-    queue_timeout_s: float = 5.0
-    max_running_calls: int = 4096
-    idle_timeout_s: float = 600.0
-    orphan_grace_s: float = 15.0
-    end_timeout_s: float = 60.0
-    """Deadline of the author's code that frees a rollout."""
-    max_calls: int = 100_000
-    """Calls of one rollout; their answers are kept until it ends."""
-    max_tombstones: int = 100_000
-    """Ended ids that are remembered; the oldest are forgotten first."""
-
-
-class Job(NamedTuple, Generic[S]):
-    """One call to be run."""
-
-    key: str
-    """Names the call within its rollout."""
-    fingerprint: bytes
-    """Equal for equal arguments."""
-    work: Callable[[S], Coroutine[object, object, bytes]]
-    timeout_s: float
-    request: bytes = b""
-    """What it takes to run it again."""
-    verb: str = ""
-    tool: str | None = None
-    """The tool that it runs, for the observer."""
-
-
-@dataclass(slots=True)
-class _Rollout(Generic[S]):
-    state: S
-    begun_at: float
-    used_at: float
-    start: StoredCall
-    calls: dict[str, StoredCall] = field(default_factory=dict[str, StoredCall])
-    running: int = 0
-    end: asyncio.Future[WireError | None] | None = None
-    end_reason: str = "ended"
-
-
-class Held(NamedTuple, Generic[S]):
-    """One rollout that is held now; times in seconds."""
-
-    rollout_id: str
-    state: S
-    age_s: float
-    idle_s: float
-    calls: int
-    running: int
 
 
 class RolloutStore(Generic[S]):
@@ -125,13 +72,16 @@ class RolloutStore(Generic[S]):
         self._clock = clock
         self._before = before or Before[S]()
         self._observer = observer or NullObserver()
-        self._live: dict[str, _Rollout[S]] = {}
+        self._live: dict[str, Rollout[S]] = {}
         self._ended = Tombstones(limits.max_tombstones, self._before.spent())
-        self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self.__len__, elsewhere)
+        self._line = Line(limits.max_rollouts, limits.max_queued, limits.queue_timeout_s, self._taken, elsewhere)
         self._tasks: set[asyncio.Task[object]] = set()
         self._freeing: dict[str, asyncio.Task[None]] = {}
         """The freeing of starts that failed, by rollout id."""
         self._rebuilding: dict[str, asyncio.Task[None]] = {}
+        self._places_of_rebuilt = 0
+        """Taken by rollouts that are being rebuilt."""
+        self._is_closing = False
         self.running = 0
         """Calls that run now, over all rollouts."""
 
@@ -178,29 +128,20 @@ class RolloutStore(Generic[S]):
         rollout = self._live.get(rollout_id)
         if rollout is None:
             self._ended.check_unspent(rollout_id, fingerprint)
+            self._check_open()
             await self._line.wait()
             rollout = self._live.get(rollout_id)  # the same start may have waited before this one
-            if rollout is None and rollout_id not in self._ended:
+            if rollout is None and rollout_id not in self._ended and not self._is_closing:
                 job = Job("", fingerprint, work, timeout_s, verb=verb)
                 rollout = self._begin(rollout_id, new_state(), job, record)
             else:
                 self._line.freed()
                 self._ended.check_unspent(rollout_id, fingerprint)
+                self._check_open()
                 rollout = self._find(rollout_id)
         if rollout.start.fingerprint != fingerprint:
             raise started_otherwise(rollout_id)
         return await rollout.start.answer()
-
-    async def call(
-        self,
-        rollout_id: str,
-        call_id: str,
-        fingerprint: bytes,
-        work: Callable[[S], Coroutine[object, object, bytes]],
-        timeout_s: float,
-    ) -> bytes:
-        """`run` of a call that nobody will run again."""
-        return await self.run(rollout_id, Job(call_id, fingerprint, work, timeout_s))
 
     async def run(self, rollout_id: str, job: Job[S], others: Sequence[str] = ()) -> bytes:
         """The answer of the job's work, run once for this rollout and the job's key.
@@ -216,18 +157,18 @@ class RolloutStore(Generic[S]):
         """
         rollout = await self._started(rollout_id)
         call = rollout.calls.get(job.key)
-        sharing: list[_Rollout[S]] = []
+        sharing: list[Rollout[S]] = []
         if call is None and others:
             sharing = [await self._started(other) for other in others]
             rollout = self._find(rollout_id)
             call = rollout.calls.get(job.key)  # the same call may have come meanwhile
         if call is None:
-            self._check_room(rollout_id, rollout)
+            if job.tool is not None:
+                self._check_room(rollout_id, rollout)
+            self._check_load()
             if any(job.key in one.calls for one in sharing):
                 raise _called_otherwise(rollout_id, job.key)
-            call = self._launch(rollout_id, rollout, job)
-            for one in sharing:
-                one.calls[job.key] = call
+            call = self._launch(rollout_id, rollout, job, sharing)
         elif call.fingerprint != job.fingerprint and call.fingerprint != _ANY_ARGUMENTS:
             raise _called_otherwise(rollout_id, job.key)
         return await call.answer()
@@ -245,6 +186,7 @@ class RolloutStore(Generic[S]):
             self._check_room(rollout_id, rollout)
             self._before.called(rollout_id, key, b"", error)
             call = rollout.calls[key] = StoredCall(_ANY_ARGUMENTS, outcome=error)
+            rollout.keep(call)
         elif call.outcome is None:
             call.stop(error)
         return isinstance(call.outcome, CallCancelledError)
@@ -278,9 +220,10 @@ class RolloutStore(Generic[S]):
         Raises:
             UnknownRolloutError, RolloutEndedError: no such rollout, or not any more.
         """
-        self._find(rollout_id).calls.update(
-            {key: StoredCall(call.fingerprint, call.request, call.outcome) for key, call in calls.items()}
-        )
+        rollout = self._find(rollout_id)
+        for key, call in calls.items():
+            rollout.calls[key] = StoredCall(call.fingerprint, call.request, call.outcome)
+            rollout.keep(call)
 
     async def end(self, rollout_id: str, reason: str = "ended") -> None:
         """Stops the calls of a rollout and frees it. Again: the same outcome.
@@ -304,27 +247,26 @@ class RolloutStore(Generic[S]):
     async def expire_idle(self) -> int:
         """Ends the rollouts that nothing was asked of for the idle timeout; how many these were."""
         latest = self._clock() - self._limits.idle_timeout_s
-        idle = [
-            rollout_id
+        ends = [
+            self._begin_end(rollout_id, rollout, "idle for too long")
             for rollout_id, rollout in self._live.items()
             if rollout.running == 0 and rollout.end is None and rollout.used_at <= latest
         ]
-        await asyncio.gather(
-            *(self.end(rollout_id, "idle for too long") for rollout_id in idle), return_exceptions=True
-        )
-        if idle:
-            self._observer.expired(len(idle))
-        return len(idle)
+        await asyncio.gather(*map(asyncio.shield, ends))
+        if ends:
+            self._observer.expired(len(ends))
+        return len(ends)
 
     async def close(self) -> None:
-        """Ends every rollout, and waits until those whose start failed are freed."""
+        """Ends every rollout, waits until those whose start failed are freed, and begins no more."""
+        self._is_closing = True
         await asyncio.gather(
             *(self.end(rollout_id, "closed") for rollout_id in list(self._live)),
             *self._freeing.values(),
             return_exceptions=True,
         )
 
-    def _find(self, rollout_id: str) -> _Rollout[S]:
+    def _find(self, rollout_id: str) -> Rollout[S]:
         rollout = self._live.get(rollout_id)
         if rollout is None:
             raise self._ended.absent(rollout_id)
@@ -332,7 +274,7 @@ class RolloutStore(Generic[S]):
             raise ended(rollout_id, rollout.end_reason)
         return rollout
 
-    async def _started(self, rollout_id: str) -> _Rollout[S]:
+    async def _started(self, rollout_id: str) -> Rollout[S]:
         if rollout_id not in self._live:
             await self._settled_before(rollout_id)
         rollout = self._find(rollout_id)
@@ -342,21 +284,35 @@ class RolloutStore(Generic[S]):
         rollout.used_at = self._clock()
         return rollout
 
-    def _check_room(self, rollout_id: str, rollout: _Rollout[S]) -> None:
-        if len(rollout.calls) >= self._limits.max_calls:
+    def _taken(self) -> int:
+        return len(self._live) + self._places_of_rebuilt
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise NotReadyError("the server stops, and begins nothing more; try again when it runs again")
+
+    def _check_room(self, rollout_id: str, rollout: Rollout[S]) -> None:
+        limits = self._limits
+        if len(rollout.calls) >= limits.max_calls or rollout.kept_bytes >= limits.max_bytes:
             raise InvalidRequestError(
-                f"the rollout {rollout_id!r} made {len(rollout.calls)} calls, the most it may; end it"
-            )
-        if self.running >= self._limits.max_running_calls:
-            raise OverloadedError(
-                f"the server runs {self.running} calls, the most it may; try again later",
-                details={"running": self.running, "max_running_calls": self._limits.max_running_calls},
+                f"the rollout {rollout_id!r} made {len(rollout.calls)} calls that take {rollout.kept_bytes} bytes; the "
+                f"most are {limits.max_calls} and {limits.max_bytes}. It can still be scored; then end it"
             )
 
-    def _begin(self, rollout_id: str, state: S, job: Job[S], record: Callable[[S], bytes]) -> _Rollout[S]:
+    def _check_load(self) -> None:
+        # Work that does not heed its cancellation runs on uncounted, so that is bounded too.
+        most = self._limits.max_running_calls
+        if self.running >= most or len(self._tasks) >= 2 * most:
+            raise OverloadedError(
+                f"this worker runs {self.running} calls ({len(self._tasks)} with those that do not stop), the most that "
+                "it may; try again later",
+                details={"running": self.running, "max_running_calls": most},
+            )
+
+    def _begin(self, rollout_id: str, state: S, job: Job[S], record: Callable[[S], bytes]) -> Rollout[S]:
         now = self._clock()
         start = StoredCall(job.fingerprint)
-        rollout = self._live[rollout_id] = _Rollout(state, now, now, start)
+        rollout = self._live[rollout_id] = Rollout(state, now, now, start)
         self._line.taken()
 
         def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
@@ -370,13 +326,19 @@ class RolloutStore(Generic[S]):
         self._run(start, job, rollout, settled)
         return rollout
 
-    def _launch(self, rollout_id: str, rollout: _Rollout[S], job: Job[S]) -> StoredCall:
+    def _launch(
+        self, rollout_id: str, rollout: Rollout[S], job: Job[S], sharing: Sequence[Rollout[S]] = ()
+    ) -> StoredCall:
         call = StoredCall(job.fingerprint, job.request)
 
         def settled(outcome: bytes | WireError, seconds: float) -> bytes | WireError:
+            for one in sharing:
+                one.running -= 1
+                one.used_at = self._clock()
             self._told(rollout, job, outcome, seconds)
             if rollout.end is None:
                 rollout.calls[job.key] = rollout.calls.pop(job.key)  # so the calls stand in the order they ended
+                rollout.kept_bytes += len(outcome) if isinstance(outcome, bytes) else 0
                 try:
                     self._before.called(rollout_id, job.key, job.request, outcome)
                 except WireError as error:
@@ -386,6 +348,10 @@ class RolloutStore(Generic[S]):
             return outcome
 
         rollout.calls[job.key] = call
+        rollout.keep(call)
+        for one in sharing:
+            one.running += 1
+            one.calls[job.key] = call
         self._run(call, job, rollout, settled)
         return call
 
@@ -393,7 +359,7 @@ class RolloutStore(Generic[S]):
         self,
         call: StoredCall,
         job: Job[S],
-        rollout: _Rollout[S],
+        rollout: Rollout[S],
         settled: Callable[[bytes | WireError, float], bytes | WireError],
     ) -> None:
         rollout.running += 1
@@ -409,24 +375,27 @@ class RolloutStore(Generic[S]):
         )
         self._keep(task)
 
-    def _told(self, rollout: _Rollout[S], job: Job[S], outcome: bytes | WireError, seconds: float) -> None:
+    def _told(self, rollout: Rollout[S], job: Job[S], outcome: bytes | WireError, seconds: float) -> None:
         # Not when the task ends: one that does not heed its cancellation would keep the rollout for ever.
         rollout.running -= 1
         self.running -= 1
         rollout.used_at = self._clock()
-        self._observer.executed(job.verb, job.tool, outcome_kind(outcome), seconds)
+        if not isinstance(outcome, WireError) or outcome.status >= 500 or outcome.outcome is not Outcome.INFRA_ERROR:
+            # Not what was refused since it was asked wrongly, such as a start of a task that there is not.
+            self._observer.executed(job.verb, job.tool, outcome_kind(outcome), seconds)
 
-    def _journal_start(self, rollout_id: str, rollout: _Rollout[S], request: bytes, answer: bytes) -> bytes | WireError:
+    def _journal_start(self, rollout_id: str, rollout: Rollout[S], request: bytes, answer: bytes) -> bytes | WireError:
         try:
             self._before.started(rollout_id, request, answer)
             for key, call in rollout.calls.items():  # a fork has some from the beginning
                 if call.outcome is not None:
                     self._before.called(rollout_id, key, call.request, call.outcome)
         except WireError as error:
+            self._before.ended(rollout_id)  # half of what it is was written
             return error.afresh()
         return answer
 
-    def _start_failed(self, rollout_id: str, rollout: _Rollout[S], error: WireError) -> None:
+    def _start_failed(self, rollout_id: str, rollout: Rollout[S], error: WireError) -> None:
         del self._live[rollout_id]
         if error.status >= 500 or isinstance(error, CallCancelledError):
             self._ended.bury(rollout_id, Tombstone("could not be started", rollout.start.fingerprint, error))
@@ -453,24 +422,52 @@ class RolloutStore(Generic[S]):
             rebuilding = self._rebuilding.get(rollout_id)
             if rebuilding is None:
                 rebuilding = self._rebuilding[rollout_id] = asyncio.create_task(self._rebuild(rollout_id))
-            await asyncio.shield(rebuilding)
+            await asyncio.wait([rebuilding], timeout=self._limits.end_timeout_s)
+            if not rebuilding.done():
+                raise NotReadyError(
+                    f"the rollout {rollout_id!r} is being rebuilt after a restart; try again in a moment"
+                )
+            rebuilding.result()
 
     async def _rebuild(self, rollout_id: str) -> None:
         try:
-            state, start, calls = await self._before.rebuild(rollout_id)
-        except WireError as error:
-            log.warning("the rollout %r of before the restart is lost: %s", rollout_id, error)
-            self._ended.bury(rollout_id, Tombstone("was lost", lost=error.afresh()))
-            self._observer.replayed(is_rebuilt=False)
-        else:
-            now = self._clock()
-            self._live[rollout_id] = _Rollout(state, now, now, start, calls)
+            await self._line.wait()
+            self._places_of_rebuilt += 1
             self._line.taken()
-            self._observer.replayed(is_rebuilt=True)
+            try:
+                rebuilt = await self._rebuilt_in_time(rollout_id)
+            finally:
+                self._places_of_rebuilt -= 1
+            if isinstance(rebuilt, WireError):
+                log.warning("the rollout %r of before the restart is lost: %s", rollout_id, rebuilt)
+                self._ended.bury(rollout_id, Tombstone("was lost", lost=rebuilt.afresh()))
+                self._line.freed()
+            else:
+                now = self._clock()
+                self._live[rollout_id] = Rollout(rebuilt.state, now, now, rebuilt.start)
+                self.adopt(rollout_id, rebuilt.calls)
+            self._observer.replayed(is_rebuilt=not isinstance(rebuilt, WireError))
         finally:
             del self._rebuilding[rollout_id]
 
-    def _begin_end(self, rollout_id: str, rollout: _Rollout[S], reason: str) -> asyncio.Future[WireError | None]:
+    async def _rebuilt_in_time(self, rollout_id: str) -> Rebuilt[S] | WireError:
+        timeout_s = _REBUILD_CALLS * self._limits.end_timeout_s
+        work = asyncio.create_task(self._before.rebuild(rollout_id))
+        self._keep(work)
+        await asyncio.wait([work], timeout=timeout_s)
+        if not work.done():
+            work.cancel()
+            self._before.ended(rollout_id)
+            return RolloutLostError(
+                f"the rollout {rollout_id!r} could not be rebuilt within {timeout_s:g} s after a restart; start another"
+            )
+        rebuilt = outcome_of(work, "the rebuild")
+        if isinstance(rebuilt, WireError) and not isinstance(rebuilt, RolloutLostError):
+            self._before.ended(rollout_id)
+            return RolloutLostError(f"the rollout {rollout_id!r} is lost by a restart: {rebuilt.message}")
+        return rebuilt
+
+    def _begin_end(self, rollout_id: str, rollout: Rollout[S], reason: str) -> asyncio.Future[WireError | None]:
         if rollout.end is None:
             rollout.end = asyncio.get_running_loop().create_future()
             rollout.end_reason = reason
@@ -478,7 +475,7 @@ class RolloutStore(Generic[S]):
         return rollout.end
 
     async def _end(
-        self, rollout_id: str, rollout: _Rollout[S], over: asyncio.Future[WireError | None], reason: str
+        self, rollout_id: str, rollout: Rollout[S], over: asyncio.Future[WireError | None], reason: str
     ) -> None:
         stopped: list[asyncio.Task[None]] = []
         for call in (rollout.start, *rollout.calls.values()):
