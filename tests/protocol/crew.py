@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENV = """
-import asyncio, os, subprocess
+import asyncio, os, subprocess, time
 from pathlib import Path
 from envport_protocol import BaseEnv, EnvTask, reward, tool
 from envport_protocol.server.request_ids import request_id, traceparent
@@ -87,6 +87,14 @@ class Tally(BaseEnv):
         return subprocess.run(["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout
 
     @tool
+    async def fork(self) -> int:
+        "Leaves a process that has all that its worker has, and tells which."
+        pid = os.fork()
+        while not pid:
+            time.sleep(600)
+        return pid
+
+    @tool
     async def die(self) -> str:
         "Brings its worker down."
         os._exit(9)
@@ -100,9 +108,11 @@ SCRIPT = """
 import json, sys
 from envport_protocol.errors import EnvportError
 from envport_protocol.project import load_project
+from envport_protocol.server import supervisor, worker_process
 from envport_protocol.server.workers import run_workers
 
 order = json.loads(sys.argv[1])
+worker_process.HEARTBEAT_S = supervisor.HEARTBEAT_S = order["heartbeat_s"]
 config = load_project(order["folder"]).serve_config(**order["config"])
 try:
     run_workers(order["folder"], port=order["port"], workers=order["workers"], config=config,
@@ -119,7 +129,14 @@ class Crew:
     """One such server. Its connections are dealt to the workers in turn, so `connections` reach every one."""
 
     def __init__(
-        self, folder: Path, *, workers: int = 3, port: int = 0, shutdown_timeout_s: float = 5.0, **settings: Any
+        self,
+        folder: Path,
+        *,
+        workers: int = 3,
+        port: int = 0,
+        shutdown_timeout_s: float = 5.0,
+        heartbeat_s: float = 5.0,
+        **settings: Any,
     ) -> None:
         project = folder / "project"
         project.mkdir(exist_ok=True)
@@ -136,6 +153,7 @@ class Crew:
             "options": {"folder": str(folder), **options},
             "config": settings,
             "shutdown_timeout_s": shutdown_timeout_s,
+            "heartbeat_s": heartbeat_s,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, json.dumps(order)],
@@ -197,10 +215,14 @@ class Crew:
 
     def where(self, key: str) -> int:
         """The process of the worker that holds the rollouts of this routing key. Held by a rollout made for it."""
-        self.start(f"{key}.where")
-        pid = int(text_of(self.run(f"{key}.where", "where", "where")))
-        self.post("end_rollout", rollout_id=f"{key}.where")
-        return pid
+        return self.ask(key, "where")
+
+    def ask(self, key: str, tool_name: str) -> int:
+        """What a tool tells a rollout of this routing key, which is held for that alone."""
+        self.start(f"{key}.{tool_name}")
+        told = int(text_of(self.run(f"{key}.{tool_name}", tool_name, tool_name)))
+        self.post("end_rollout", rollout_id=f"{key}.{tool_name}")
+        return told
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Status, stdout and stderr of the end."""

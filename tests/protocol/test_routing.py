@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -160,7 +161,7 @@ async def answering_worker(place, env=None, **settings):
     tasks: set[asyncio.Task[None]] = set()
     places = [place / "0.sock", place / "1.sock"]
     answering = Answering(app.desk, app.endpoints, tasks.add)
-    forwarding = Forwarding(0, places)
+    forwarding = Forwarding(0, places, app.desk.host.config)
     async with answering.listening(places[1]):
         yield app, forwarding, tasks
         forwarding.close()
@@ -248,7 +249,7 @@ async def test_a_worker_that_stops_takes_nothing_on(place):
 
 
 async def test_a_worker_that_is_not_there_is_not_ready(place):
-    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"])
+    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"], ServeConfig())
     with pytest.raises(NotReadyError, match=r"worker 1 of this server, .*, is being started; try again"):
         await forwarding.forward(OTHERS, "/v1/start_rollout", START, [])
     (answer,) = (await forwarding.ask_others("/readyz", [], 1.0)).values()
@@ -263,7 +264,7 @@ async def test_a_worker_that_goes_away_before_it_answers_is_not_ready(place):
         return hearing[-1]
 
     server = await asyncio.get_running_loop().create_unix_server(hear, str(place / "1.sock"))
-    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"])
+    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"], ServeConfig())
     asking = [asyncio.create_task(forwarding.forward(OTHERS, "/v1/run_tool", b"{}", [])) for _ in range(3)]
     while not (hearing and len(hearing[0].frames) == 3):
         await asyncio.sleep(0.001)
@@ -277,11 +278,49 @@ async def test_a_worker_that_goes_away_before_it_answers_is_not_ready(place):
         await forwarding.forward(OTHERS, "/v1/run_tool", b"{}", [])
 
 
+TOO_LATE = "worker 1 of this server did not answer within 0.01 s; send the same request again"
+
+
 async def test_a_worker_that_says_nothing_is_not_waited_for(place):
     server = await asyncio.get_running_loop().create_unix_server(Heard, str(place / "1.sock"))
-    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"])
+    forwarding = Forwarding(0, [place / "0.sock", place / "1.sock"], ServeConfig())
     (answer,) = (await forwarding.ask_others("/readyz", [], 0.01)).values()
-    assert orjson.loads(answer.body)["error"]["message"] == "worker 1 did not answer within 0.01 s; ask again"
+    assert orjson.loads(answer.body)["error"]["message"] == TOO_LATE
+    forwarding.close()
+    server.close()
+
+
+@pytest.mark.parametrize("takes_it", [True, False])
+@pytest.mark.parametrize(
+    ("body", "after"),
+    [
+        (b"{}", 71.5),
+        (b'{"timeout_s": 7}', 18.5),
+        (b'{"timeout_s": 900}', 71.5),
+        (b'{"timeout_s": "x"}', 71.5),
+        (b'"timeout_s"', 71.5),
+    ],
+)
+async def test_a_forwarded_call_has_a_deadline(place, monkeypatch, body, after, takes_it):
+    waits = []
+
+    def at_once(timeout_s):
+        waits.append(timeout_s)
+        return within(0.01)
+
+    within = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", at_once)
+    server = await asyncio.get_running_loop().create_unix_server(Heard, str(place / "1.sock"))
+    forwarding = Forwarding(
+        0, [place / "0.sock", place / "1.sock"], ServeConfig(call_timeout_s=60, queue_timeout_s=1.5)
+    )
+    if not takes_it:
+        with contextlib.suppress(NotReadyError):
+            await forwarding.ask(1, "/readyz", b"", [], 1)
+        forwarding._links[1].pause_writing()
+    with pytest.raises(NotReadyError, match=f"did not answer within {after} s; send the same request again"):
+        await forwarding.forward(OTHERS, "/v1/run_tool", body, [])
+    assert waits[-1] == after
     forwarding.close()
     server.close()
 

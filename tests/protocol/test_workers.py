@@ -239,7 +239,7 @@ def test_a_rollouts_tools_are_reached_by_mcp_from_every_connection(three: Crew):
         for connection in three.connections:
             answer = connection.post("/mcp", json=message, headers=headers)
             names = [tool["name"] for tool in answer.json()["result"]["tools"]]
-            assert names == ["add", "where", "wait", "asked_by", "descriptors", "die"], answer.text
+            assert names == ["add", "where", "wait", "asked_by", "descriptors", "fork", "die"], answer.text
     end_all(three, ids)
 
 
@@ -357,19 +357,25 @@ def test_a_worker_that_a_call_brings_down_again_and_again_comes_back(tmp_path):
 def test_a_worker_that_is_stuck_holds_up_none_but_its_own_rollouts(tmp_path):
     with crew(tmp_path, workers=2) as server:
         ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+def keep_away_from(server: Crew, pid: int) -> list[httpx.Client]:
+    """The connections that are left when those of a worker are closed."""
+    left = [one for one in server.connections if pid_of(server, one) != pid]
+    for connection in server.connections:
+        if connection not in left:
+            connection.close()
+    server.connections = left
+    return left
+
+
         for rollout_id in ids:
             server.start(rollout_id)
         stuck = server.where(ids[1])
-        free = [one for one in server.connections if pid_of(server, one) != stuck]
-        for connection in server.connections:
-            if connection not in free:
-                connection.close()
-        server.connections = free
+        free = keep_away_from(server, stuck)
         os.kill(stuck, signal.SIGSTOP)
         assert text_of(server.run(ids[0], "c", "add", by=1)) == "1"
         ready = free[0].get("/readyz")
         assert (ready.status_code, ready.json()["error"]["code"]) == (503, "not_ready")
-        assert "worker 1 did not answer within 2 s" in ready.json()["error"]["message"]
+        assert "worker 1 of this server did not answer within 2 s" in ready.json()["error"]["message"]
         assert samples(server, "envport_worker_up") == {'worker="0"': 1.0, 'worker="1"': 0.0}
         for _ in range(2):  # one new connection may still be dealt to it
             with contextlib.suppress(httpx.ReadTimeout):
@@ -455,6 +461,41 @@ def test_what_runs_is_finished_when_it_is_told_to_stop(tmp_path, number, status,
         assert (server.process.returncode, told, err) == (status, out, "")
         assert not any(worker.is_running() for worker in workers)
         assert list((tmp_path / "tmp").iterdir()) == []
+
+def test_a_worker_that_stays_stuck_is_started_again(tmp_path):
+    with crew(tmp_path, workers=2, heartbeat_s=0.1, journal=str(tmp_path / "journal")) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        for rollout_id in ids:
+            server.start(rollout_id)
+        stuck = server.where(ids[1])
+        keep_away_from(server, stuck)
+        os.kill(stuck, signal.SIGSTOP)
+        broken_off = server.run(ids[1], "c", "add", by=1)
+        assert (broken_off.status_code, broken_off.json()["error"]["code"]) == (503, "not_ready")
+        assert play(server, ids[1], ["c"]) == play(server, ids[0], ["c"]) == [(200, "1")]
+        assert stuck not in server.pids
+        _, _, err = server.stop()
+    assert f"worker 1 (process {stuck}) did not come to its heartbeats for 0.6 s, and was killed" in err
+
+
+def test_a_worker_whose_environment_has_forked_is_started_again(tmp_path):
+    with crew(tmp_path, workers=2, journal=str(tmp_path / "journal")) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        forked = []
+        for rollout_id in ids:
+            server.start(rollout_id)
+            forked.append(psutil.Process(server.ask(rollout_id, "fork")))
+        killed = server.where(ids[1])
+        keep_away_from(server, killed)
+        os.kill(killed, signal.SIGKILL)
+        assert play(server, ids[1], ["a", "b"]) == [(200, "1"), (200, "2")]
+        assert killed not in server.pids
+        psutil.wait_procs(forked[1:], timeout=10)
+        assert [one.is_running() for one in forked] == [True, False]
+        forked.append(psutil.Process(server.ask(f"{ids[1]}.again", "fork")))
+        assert server.stop()[:2] == (0, "stopped\n")
+        assert psutil.wait_procs(forked, timeout=10)[1] == []
+
 
 
 def refuses(url: str) -> bool:

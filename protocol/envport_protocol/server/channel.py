@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_AT_ONCE = 64
 _CONNECTION = b"c"
+_HEARTBEAT = b"h"
 
 STOP = b"s"
 """Told by the supervisor through the worker's standard input: finish what runs, and end."""
@@ -32,6 +34,8 @@ class What(StrEnum):
     """Its environment can be asked; with the environment's name."""
     TOOK = "took"
     """It has taken a connection over."""
+    ALIVE = "alive"
+    """Its event loop has come to a heartbeat."""
     LEAVING = "leaving"
     """It stops, and takes no connection any more."""
     FAILED = "failed"
@@ -74,6 +78,8 @@ class WorkerEnd:
                 said, descriptors = b"", []
             if not said:
                 return taken or None
+            if _HEARTBEAT in said:
+                self.tell(What.ALIVE)
             for descriptor in descriptors:
                 connection = socket.socket(fileno=descriptor)
                 connection.set_inheritable(False)
@@ -88,6 +94,8 @@ class SupervisorEnd:
         self._line = line
         self.untaken = 0
         """Connections that the worker was sent and has not taken over yet: it is busy, or stuck."""
+        self.unanswered = 0
+        """Heartbeats since the worker has answered one."""
 
     def deal(self, connection: socket.socket) -> bool:
         """Hands a connection over; False where that cannot be done now. It is to be closed here in any case."""
@@ -98,8 +106,19 @@ class SupervisorEnd:
         self.untaken += 1
         return True
 
+    def ask(self) -> None:
+        """Sends a heartbeat. One that cannot be sent is not answered."""
+        self.unanswered += 1
+        with suppress(OSError):
+            self._line.send(_HEARTBEAT)
+
+    def end(self) -> None:
+        """Ends the news after what has come, whoever else holds the worker's end."""
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+
     async def news(self) -> AsyncIterator[News]:
-        """All that the worker tells, until it has ended."""
+        """All that the worker tells, until the line has ended."""
         loop = asyncio.get_running_loop()
         rest = b""
         while True:
@@ -115,5 +134,7 @@ class SupervisorEnd:
                 news = News(What(what), details)
                 if news.what is What.TOOK:
                     self.untaken -= 1
+                elif news.what is What.ALIVE:
+                    self.unanswered = 0
                 else:
                     yield news

@@ -10,6 +10,8 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
+import orjson
+
 from envport_protocol.errors import NotReadyError, WireError
 from envport_protocol.server.answers import Answer, error_answer
 from envport_protocol.server.link import MAX_NUMBER, Content, Kind, Link
@@ -22,17 +24,22 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from envport_protocol.config import ServeConfig
     from envport_protocol.server.answers import Header
 
 _REQUEST_ID = b"x-request-id"
+_MARGIN_S = 10.0
+"""What a worker may take over a call's own deadline, to stop the environment's code and to answer."""
 
 
 class Forwarding:
-    """Worker `number` of those that listen at `places`. A Router."""
+    """Worker `number` of those that listen at `places`. A Router. Of `config` it heeds the deadlines."""
 
-    def __init__(self, number: int, places: Sequence[Path]) -> None:
+    def __init__(self, number: int, places: Sequence[Path], config: ServeConfig) -> None:
         self._number = number
         self._places = places
+        self._call_timeout_s = config.call_timeout_s
+        self._more_s = config.queue_timeout_s + _MARGIN_S
         self._links: dict[int, AskingLink] = {}
         self._connecting = [asyncio.Lock() for _ in places]
 
@@ -48,10 +55,13 @@ class Forwarding:
         """The answer of the worker that holds the rollout; None: it is this one.
 
         Raises:
-            NotReadyError: that worker is not there.
+            NotReadyError: that worker is not there, or does not answer in the time of the call.
         """
         number = owner(rollout_id, len(self._places))
-        return None if number == self._number else await self.ask(number, path, body, headers)
+        if number == self._number:
+            return None
+        timeout_s = min(_timeout_of(body) or self._call_timeout_s, self._call_timeout_s) + self._more_s
+        return await self.ask(number, path, body, headers, timeout_s)
 
     async def ask_others(self, path: str, headers: Iterable[Header], timeout_s: float) -> Mapping[int, Answer]:
         """What each of the other workers answers; one that does not in time is not ready."""
@@ -59,16 +69,22 @@ class Forwarding:
         answers = await asyncio.gather(*(self._ask_within(timeout_s, number, path, headers) for number in others))
         return dict(zip(others, answers, strict=True))
 
-    async def ask(self, number: int, path: str, body: bytes, headers: Iterable[Header]) -> Answer:
+    async def ask(self, number: int, path: str, body: bytes, headers: Iterable[Header], timeout_s: float) -> Answer:
         """The answer of one worker, under the id of the request at hand.
 
         Raises:
-            NotReadyError: it is not there.
+            NotReadyError: it is not there, or does not answer in time.
         """
-        link = self._links.get(number) or await self._connect(number)
         asked_by = (request_id.get() or "").encode()
         passed_on = [*(header for header in headers if header[0] != _REQUEST_ID), (_REQUEST_ID, asked_by)]
-        return await link.ask(Content(path.encode(), passed_on, body))
+        try:
+            async with asyncio.timeout(timeout_s):
+                link = self._links.get(number) or await self._connect(number)
+                return await link.ask(Content(path.encode(), passed_on, body))
+        except TimeoutError:
+            raise NotReadyError(
+                f"worker {number} of this server did not answer within {timeout_s:g} s; send the same request again"
+            ) from None
 
     def close(self) -> None:
         """Asks nobody any more."""
@@ -77,10 +93,7 @@ class Forwarding:
 
     async def _ask_within(self, timeout_s: float, number: int, path: str, headers: Iterable[Header]) -> Answer:
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self.ask(number, path, b"", headers)
-        except TimeoutError:
-            return error_answer(NotReadyError(f"worker {number} did not answer within {timeout_s:g} s; ask again"))
+            return await self.ask(number, path, b"", headers, timeout_s)
         except WireError as error:
             return error_answer(error)
 
@@ -150,3 +163,15 @@ class AskingLink(Link):
                         "send the same request again"
                     )
                 )
+
+
+def _timeout_of(body: bytes) -> float | None:
+    """What a call that names a deadline names. To read a body twice is for these alone."""
+    if b'"timeout_s"' not in body:
+        return None
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:  # the worker that is asked says so
+        return None
+    timeout_s = fields.get("timeout_s") if isinstance(fields, dict) else None
+    return timeout_s if isinstance(timeout_s, int | float) and timeout_s > 0 else None

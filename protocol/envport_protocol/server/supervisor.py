@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envport_protocol.errors import EnvportError, ServeError
-from envport_protocol.server.worker_process import WorkerProcess
+from envport_protocol.server.worker_process import HEARTBEAT_S, MOST_UNANSWERED, WorkerProcess
 
 if TYPE_CHECKING:
     import socket
@@ -108,8 +108,7 @@ class Supervisor:
                 break
             crashes = 1 if time.monotonic() - begun > _LONG_LIFE_S else crashes + 1
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (crashes - 1))
-            reason = _how(status) if process.failure is None else f"could not start: {process.failure}"
-            log.error("%s %s; it is started again in %g s", process.name, reason, pause_s)
+            log.error("%s %s; it is started again in %g s", process.name, _why(process, status), pause_s)
             await self._pause(pause_s)
             assignment = replace(assignment, restarts=assignment.restarts + 1)
 
@@ -180,3 +179,11 @@ def _how(status: int) -> str:
         return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"was killed by signal {-status}"
+def _why(process: WorkerProcess, status: int) -> str:
+    if process.failure is not None:
+        return f"could not start: {process.failure}"
+    if process.is_stuck:
+        return f"did not come to its heartbeats for {HEARTBEAT_S * MOST_UNANSWERED:g} s, and was killed"
+    return _how(status)
+
+

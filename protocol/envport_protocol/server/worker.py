@@ -144,7 +144,7 @@ class LifeLine(threading.Thread):
         place.unlink(missing_ok=True)
         with suppress(OSError):
             place.parent.rmdir()  # in place of the supervisor, the last worker does
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)  # with what the environment started: it would keep the journal
 
 
 def _join(app: EnvApp, assignment: Assignment, running: set[asyncio.Task[None]]) -> None:
@@ -158,7 +158,7 @@ def _join(app: EnvApp, assignment: Assignment, running: set[asyncio.Task[None]])
     own = dict(app.endpoints)
     own["/metrics"] = OwnMetrics(desk, app.state.metrics, assignment)
     answering = Answering(desk, own, keep)
-    forwarding = Forwarding(assignment.number, assignment.places)
+    forwarding = Forwarding(assignment.number, assignment.places, assignment.config)
     desk.router = forwarding
     app.endpoints |= gathered(desk, own, forwarding, assignment)
 
