@@ -157,7 +157,6 @@ async def test_each_time_that_a_call_is_left_its_whole_grace_begins_anew():
         assert (answer["content"], env.ran["wait"]) == ([{"type": "text", "text": "open"}], 1)
 
 
-@pytest.mark.xfail(reason="it waits only before it stands in line")
 async def test_a_start_that_waited_in_line_waits_for_the_freeing_of_its_id_too():
     async with hosted(max_rollouts=3, max_queued=3) as (env, host):
 
@@ -191,7 +190,6 @@ async def test_a_start_that_waited_in_line_waits_for_the_freeing_of_its_id_too()
         assert env.hooks == ["start", "end", "ended", "start"]
 
 
-@pytest.mark.xfail(reason="it is refused like a call that runs")
 async def test_a_call_may_be_cancelled_ahead_while_the_server_is_full():
     async with hosted(max_running_calls=1) as (env, host):
         await host.start_rollout(start("a"))
@@ -211,7 +209,6 @@ async def test_a_call_may_be_cancelled_ahead_while_the_server_is_full():
         assert env.ran["wait"] == 1
 
 
-@pytest.mark.xfail(reason="a sweep waits for the ends of the one before")
 async def test_an_end_that_hangs_does_not_hold_up_the_expiry_of_others():
     async with hosted(idle_timeout_s=0.1, call_timeout_s=3.0) as (env, host):
         env.gate.set()

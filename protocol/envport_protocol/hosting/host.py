@@ -305,9 +305,11 @@ class Host:
     async def sweep(self) -> None:
         """Ends idle rollouts, for ever."""
         self.use_threads()
+        every_s = min(30.0, self.config.idle_timeout_s / 4)
         while True:
-            await asyncio.sleep(min(30.0, self.config.idle_timeout_s / 4))
-            await self._store.expire_idle()
+            await asyncio.sleep(every_s)
+            # An end that hangs does not hold up the others': it has a deadline of its own.
+            await asyncio.wait([asyncio.create_task(self._store.expire_idle())], timeout=every_s)
 
     async def close(self) -> None:
         """Ends all rollouts and lets the threads go."""

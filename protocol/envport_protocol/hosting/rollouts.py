@@ -124,21 +124,19 @@ class RolloutStore(Generic[S]):
             OverloadedError: no room.
             WireError: what `work` raised, or CallTimeoutError.
         """
-        await self._settled_before(rollout_id)
-        rollout = self._live.get(rollout_id)
-        if rollout is None:
-            self._ended.check_unspent(rollout_id, fingerprint)
-            self._check_open()
-            await self._line.wait()
-            rollout = self._live.get(rollout_id)  # the same start may have waited before this one
-            if rollout is None and rollout_id not in self._ended and not self._is_closing:
-                job = Job("", fingerprint, work, timeout_s, verb=verb)
-                rollout = self._begin(rollout_id, new_state(), job, record)
-            else:
-                self._line.freed()
-                self._ended.check_unspent(rollout_id, fingerprint)
-                self._check_open()
-                rollout = self._find(rollout_id)
+        rollout = None
+        while rollout is None:
+            await self._settled_before(rollout_id)
+            rollout = self._live.get(rollout_id)
+            if rollout is None:
+                self._check_new(rollout_id, fingerprint)
+                await self._line.wait()
+                rollout = self._live.get(rollout_id)  # the same start may have waited before this one
+                if rollout is None and self._is_free(rollout_id):
+                    job = Job("", fingerprint, work, timeout_s, verb=verb)
+                    rollout = self._begin(rollout_id, new_state(), job, record)
+                else:
+                    self._line.freed()
         if rollout.start.fingerprint != fingerprint:
             raise started_otherwise(rollout_id)
         return await rollout.start.answer()
@@ -287,7 +285,11 @@ class RolloutStore(Generic[S]):
     def _taken(self) -> int:
         return len(self._live) + self._places_of_rebuilt
 
-    def _check_open(self) -> None:
+    def _is_free(self, rollout_id: str) -> bool:
+        return rollout_id not in self._ended and rollout_id not in self._freeing and not self._is_closing
+
+    def _check_new(self, rollout_id: str, fingerprint: bytes) -> None:
+        self._ended.check_unspent(rollout_id, fingerprint)
         if self._is_closing:
             raise NotReadyError("the server stops, and begins nothing more; try again when it runs again")
 
@@ -411,7 +413,8 @@ class RolloutStore(Generic[S]):
             if error is not None:
                 log.error("the rollout %r, which could not be started, was not freed: %s", rollout_id, error)
         finally:
-            del self._freeing[rollout_id]
+            if self._freeing.get(rollout_id) is asyncio.current_task():
+                del self._freeing[rollout_id]
 
     async def _settled_before(self, rollout_id: str) -> None:
         """Waits until what a failed start or an earlier process left of this id is dealt with."""
