@@ -31,6 +31,9 @@ LINE_RETRY_AFTER_S = "1"
 _FRAME_BYTES = 64
 """At most, of a call in a batch, beside its body."""
 
+_LINGER_S = 1.0
+"""How long a batch whose lines have all come may take to end."""
+
 _REFUSES_EACH = frozenset({401, 403, 429, 502, 503, 504})
 """With these a batch as a whole is answered as each of its calls would have been. After another, each is sent alone."""
 
@@ -117,7 +120,7 @@ class _Caller:
 
 
 class _Batch:
-    """One batch under way. Its task ends when each caller was told, or has left."""
+    """One batch under way. Its task ends soon after each caller was told, at once when the last one has left."""
 
     def __init__(self, http: Http, url: str, callers: Sequence[_Caller]) -> None:
         self._http = http
@@ -166,6 +169,9 @@ class _Batch:
         caller = self._untold.pop(answer[0], None)
         if caller is not None:
             caller.tell(answer[1])
+            if not self._untold:
+                self._timer.cancel()
+                self._timer = self._loop.call_later(_LINGER_S, self.task.cancel)
 
     def _read_line(self, line: bytes) -> tuple[str, LineAnswer] | None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from envport_protocol.messages import (
@@ -17,14 +17,12 @@ from envport_protocol.messages import (
     ToolSpec,
 )
 
-from envport.aimd import RolloutLimiter, SlotRetries
-from envport.batching import Batcher
 from envport.bearer import checked_token
+from envport.connection import opened
 from envport.group import score_group, score_singly, started_together
-from envport.handshake import checked_url, fetch_manifest
+from envport.handshake import checked_url
 from envport.requests import as_messages, boundary, new_id
 from envport.rollout import Rollout
-from envport.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +30,11 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from envport.connection import Connection
     from envport.http import Http
     from envport.requests import Completion
     from envport.rollout import StartedRollout
+    from envport.transport import Transport
 
 
 def connect(
@@ -85,7 +85,7 @@ class EnvClient:
         self._retry_for_s = retry_for_s
         self._may_batch = batch
         self._given_http = http
-        self._connected: _Connected | None = None
+        self._connected: Connection | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -97,7 +97,7 @@ class EnvClient:
         return self._entered.transport
 
     @property
-    def _entered(self) -> _Connected:
+    def _entered(self) -> Connection:
         if self._connected is None:
             raise RuntimeError("this client is not open: use it inside `async with envport.connect(url) as env:`")
         return self._connected
@@ -148,15 +148,28 @@ class EnvClient:
                 ground_truth=ground_truth,
                 seed=seed,
             )
-        transport, limiter = self._transport, self._entered.limiter
-        slot = await limiter.slot()
-        try:
-            answer = await transport.post("start_rollout", request, StartRolloutAnswer, retries=SlotRetries(slot))
-        except BaseException:
-            slot.give_back()
-            raise
-        limiter.started()
-        return Rollout(answer, transport, slot, timeout_s=self._timeout_s)
+        connection = self._entered
+        slot = await connection.limiter.slot()
+        return Rollout(await connection.start(request, slot), connection, slot)
+
+    async def attach(self, rollout_id: str) -> Rollout:
+        """The rollout of that id, which another client started: for an agent that has no more than its id and `token`.
+
+        Its first messages are not known here. Leaving its `async with` does not end it; `end()` does, where this
+        client's token reaches so far.
+
+        Raises:
+            UnknownRolloutError, RolloutEndedError, RolloutLostError: the server does not hold it.
+        """
+        connection = self._entered
+        answer = StartRolloutAnswer(
+            rollout_id=rollout_id,
+            task_id=None,
+            messages=[],
+            tools=await self.list_tools(rollout_id),
+            idle_timeout_s=connection.manifest.limits.idle_timeout_s,
+        )
+        return Rollout(answer, connection, connection.limiter.no_slot(), is_attached=True)
 
     async def start_group(
         self,
@@ -178,6 +191,7 @@ class EnvClient:
         Raises:
             UnknownTaskError, OverloadedError: as `start_rollout` says.
         """
+        self._entered.limiter.make_room(n)
         group_id = group_id or new_id()
         return await started_together(
             self.start_rollout(
@@ -204,7 +218,7 @@ class EnvClient:
         """
         if "group_reward" in self.manifest.capabilities:
             return await score_group(self._transport, completions, group_id)
-        return await score_singly(self._transport, completions)
+        return await score_singly(self._entered, completions)
 
     async def open(self) -> None:
         """Connects and checks that an environment of a known protocol version answers; `async with` does it.
@@ -217,29 +231,26 @@ class EnvClient:
         """
         if self._connected is not None:
             return
-        http = self._open_http()
-        transport = Transport(self.url, http, timeout_s=self._timeout_s or 60.0, retry_for_s=self._retry_for_s)
-        try:
-            manifest = await fetch_manifest(transport)
-        except BaseException:
-            await transport.close()
-            raise
-        limits = manifest.limits
-        transport.timeout_s = self._timeout_s or limits.call_timeout_s
-        if self._may_batch and "batch" in manifest.capabilities:
-            transport.batcher = Batcher(http, self.url, max_calls=limits.max_batch, max_bytes=limits.max_body_bytes)
-        limiter = RolloutLimiter(limits.max_rollouts, self._retry_for_s)
-        self._connected = _Connected(transport, limiter, manifest)
+        connection = await opened(
+            self.url,
+            self._open_http(),
+            timeout_s=self._timeout_s,
+            retry_for_s=self._retry_for_s,
+            may_batch=self._may_batch,
+        )
+        if self._connected is None:
+            self._connected = connection
+        else:  # another call of `open` was quicker
+            await connection.close()
 
     async def close(self) -> None:
         """Closes the connections. Rollouts that were not ended stay at the server until they are idle too long."""
         connected, self._connected = self._connected, None
         if connected is not None:
-            connected.limiter.close()
-            await connected.transport.close()
+            await connected.close()
 
     def _open_http(self) -> Http:
-        # Imported here: both are slow to import, and most commands never connect.
+        # Imported here: what both stand on is slow to import, and most commands never connect.
         if self._given_http is not None:
             from envport.over_httpx import OverHttpx
 
@@ -256,9 +267,3 @@ class EnvClient:
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class _Connected(NamedTuple):
-    transport: Transport
-    limiter: RolloutLimiter
-    manifest: Manifest

@@ -19,6 +19,7 @@ from envport.together import all_ended
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
+    from envport.connection import Connection
     from envport.requests import Completion
     from envport.rollout import Rollout, StartedRollout
     from envport.transport import Transport
@@ -61,7 +62,7 @@ async def score_group(
 
 
 async def score_singly(
-    transport: Transport, completions: Sequence[tuple[StartedRollout, Completion]]
+    connection: Connection, completions: Sequence[tuple[StartedRollout, Completion]]
 ) -> list[ComputeRewardAnswer]:
     """The answers of one `compute_reward` for each, in the order of `completions`.
 
@@ -69,4 +70,7 @@ async def score_singly(
         EnvportError: the first one, as `Transport.post` says, after all have ended.
     """
     requests = [reward_request(rollout.rollout_id, completion, None) for rollout, completion in completions]
-    return await all_ended(transport.post("compute_reward", request, ComputeRewardAnswer) for request in requests)
+    return await all_ended(
+        connection.post("compute_reward", request, ComputeRewardAnswer, rollout.slot)
+        for request, (rollout, _) in zip(requests, completions, strict=True)
+    )

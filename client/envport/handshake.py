@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from envport_protocol.errors import NotFoundError, NotReadyError
 from envport_protocol.messages import PROTOCOL_VERSION, Manifest, ProtocolRange
 from pydantic import RootModel, ValidationError
@@ -22,18 +21,30 @@ def checked_url(url: str) -> str:
     Raises:
         TransportError: it is no absolute http or https URL, or has a query or a fragment.
     """
+    import httpx  # slow to import, and most commands never connect
+
+    shown = _without_secrets(url)
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise TransportError(url, f"is no URL ({error}); expected one such as http://127.0.0.1:8000") from error
+        parts.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        told = "" if shown != url else f" ({error})"
+        raise TransportError(shown, f"is no URL{told}; expected one such as http://127.0.0.1:8000") from None
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise TransportError(url, "is no http or https URL; expected one such as http://127.0.0.1:8000")
+        raise TransportError(shown, "is no http or https URL; expected one such as http://127.0.0.1:8000")
     if parts.userinfo:
-        shown = str(parts.copy_with(userinfo=b""))
         raise TransportError(shown, "has a user or a password in it; give `http=` a client that sends them instead")
     if parts.query or parts.fragment:
-        raise TransportError(url, "has a query or a fragment; expected only host, port and, if need be, a path")
+        raise TransportError(shown, "has a query or a fragment; expected only host, port and, if need be, a path")
     return str(parts).rstrip("/")
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without user, password, query and fragment, be it a URL or not."""
+    scheme, mark, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
+    before, _, after = rest.rpartition("@")
+    shown = "…" if re.search(r"[?#]", before) else re.split(r"[?#]", after)[0]
+    return scheme + mark + shown
 
 
 class JsonObject(RootModel[dict[str, Any]]):

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class OverHttpx:
-    """The caller's client, which stays open."""
+    """The caller's client, which stays open. Of its timeouts that of connecting counts, and no other."""
 
     def __init__(self, client: httpx.AsyncClient, token: str | None = None) -> None:
         self._client = client
+        self._timeout = httpx.Timeout(None, connect=client.timeout.connect)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     async def send(
@@ -39,7 +40,9 @@ class OverHttpx:
         try:
             async with (
                 asyncio.timeout(deadline_s),
-                self._client.stream(method, url, content=body, headers=headers, follow_redirects=False) as answer,
+                self._client.stream(
+                    method, url, content=body, headers=headers, follow_redirects=False, timeout=self._timeout
+                ) as answer,
             ):
                 content = Content(url)
                 take = on_chunk if on_chunk is not None and answer.status_code == 200 else content.add

@@ -7,10 +7,12 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-
-from envport_protocol.errors import EnvportError, WireError
+from typing import TYPE_CHECKING
 
 from envport.errors import TransportError
+
+if TYPE_CHECKING:
+    from envport_protocol.errors import EnvportError, WireError
 
 log = logging.getLogger("envport.client")
 
@@ -18,7 +20,7 @@ log = logging.getLogger("envport.client")
 class Retryable(Exception):
     """A failure after which the same request may be sent again."""
 
-    def __init__(self, error: EnvportError, *, after_s: float = 0.0, is_absent: bool = False) -> None:
+    def __init__(self, error: TransportError | WireError, *, after_s: float = 0.0, is_absent: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
         """What is raised when the budget is spent."""
@@ -54,7 +56,8 @@ class Retries:
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
         self._tries = 0
-        self._failing_since: float | None = None
+        self._failing_since = 0.0
+        """`time.monotonic()` of the first one."""
 
     async def pause(self, failure: Retryable, budget_s: float) -> None:
         """Returns when the request is to be sent again.
@@ -62,15 +65,15 @@ class Retries:
         Raises:
             EnvportError: that of `failure`, since `budget_s` seconds after the first one nothing has come.
         """
-        delay_s = self._delay_s(failure, budget_s, self._failed())
+        self._count()
+        delay_s = self._delay_s(failure, budget_s, self._failing_since)
         log.info("%s; trying again in %.2f s", failure.error, delay_s)
         await asyncio.sleep(delay_s)
 
-    def _failed(self) -> float:
-        """Counts a failure; the time of the first one."""
+    def _count(self) -> None:
+        if self._tries == 0:
+            self._failing_since = time.monotonic()
         self._tries += 1
-        self._failing_since = time.monotonic() if self._failing_since is None else self._failing_since
-        return self._failing_since
 
     def _delay_s(self, failure: Retryable, budget_s: float, since: float) -> float:
         delay_s = self._backoff.delay_s(self._tries, budget_s - (time.monotonic() - since), failure.after_s)
@@ -78,14 +81,12 @@ class Retries:
             raise self._given_up(failure.error) from failure
         return delay_s
 
-    def _given_up(self, error: EnvportError) -> EnvportError:
-        failing_s = time.monotonic() - (self._failing_since or 0.0)
+    def _given_up(self, error: TransportError | WireError) -> EnvportError:
+        failing_s = time.monotonic() - self._failing_since
         told = f" (tried {self._tries} times in {failing_s:.1f} s)" if self._tries > 1 else ""
         if isinstance(error, TransportError):
             return TransportError(error.url, error.message + told, request_id=error.request_id)
-        if isinstance(error, WireError):
-            return error.afresh(error.message + told)
-        return error
+        return error.afresh(error.message + told)
 
 
 def retry_after_s(header: str | None) -> float:

@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
-from envport_protocol.errors import (
-    EnvFailedError,
-    EnvportError,
-    RolloutEndedError,
-    RolloutLostError,
-    UnknownRolloutError,
-)
+from envport_protocol.errors import EnvportError
 from envport_protocol.messages import (
     CancelAnswer,
     CancelRequest,
@@ -24,6 +18,7 @@ from envport_protocol.messages import (
     StartRolloutAnswer,
 )
 
+from envport.connection import GONE, LEAVE_S
 from envport.requests import boundary, new_id, new_id_beside, reward_request
 from envport.together import all_ended
 
@@ -31,24 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from pydantic import BaseModel
-
     from envport.aimd import Slot
-    from envport.answers import AnswerT
+    from envport.connection import Connection
     from envport.requests import Completion
-    from envport.transport import Transport
-
-LEAVE_S = 3.0
-"""How long an end may take while an error, such as Ctrl-C, is on its way out."""
-
-_GONE = (UnknownRolloutError, RolloutEndedError, RolloutLostError)
-"""The server does not hold the rollout any more."""
 
 
 class StartedRollout:
     """What the server told at the start of a rollout."""
 
-    def __init__(self, answer: StartRolloutAnswer) -> None:
+    def __init__(self, answer: StartRolloutAnswer, slot: Slot) -> None:
         self.rollout_id = answer.rollout_id
         self.task_id = answer.task_id
         """None where the caller gave the messages."""
@@ -63,25 +49,26 @@ class StartedRollout:
         more. Empty where the server makes none."""
         self.answer = answer
         """The whole answer of `start_rollout`."""
+        self.slot = slot
+        """Its place among the rollouts that this client holds open."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rollout_id={self.rollout_id!r}, task_id={self.task_id!r})"
 
 
 class Rollout(StartedRollout):
-    """A started rollout. As a context manager it is ended on the way out.
+    """A started rollout. As a context manager it is ended on the way out, unless another client started it.
 
     A call of a rollout that the server does not hold any more raises UnknownRolloutError, RolloutEndedError or
     RolloutLostError.
     """
 
     def __init__(
-        self, answer: StartRolloutAnswer, transport: Transport, slot: Slot, *, timeout_s: float | None
+        self, answer: StartRolloutAnswer, connection: Connection, slot: Slot, *, is_attached: bool = False
     ) -> None:
-        super().__init__(answer)
-        self._transport = transport
-        self._slot = slot
-        self._timeout_s = timeout_s
+        super().__init__(answer, slot)
+        self._connection = connection
+        self._is_attached = is_attached
 
     async def run_tool(
         self,
@@ -100,7 +87,7 @@ class Rollout(StartedRollout):
             CallCancelledError: `cancel` stopped it.
             EnvFailedError: the environment's own code failed.
         """
-        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        timeout_s = self._connection.timeout_s if timeout_s is None else timeout_s
         with boundary("run_tool"):
             request = RunToolRequest(
                 rollout_id=self.rollout_id,
@@ -109,7 +96,7 @@ class Rollout(StartedRollout):
                 arguments=dict(arguments or {}),
                 timeout_s=timeout_s,
             )
-        return await self._post("run_tool", request, RunToolAnswer, timeout_s=timeout_s)
+        return await self._connection.post("run_tool", request, RunToolAnswer, self.slot, timeout_s=timeout_s)
 
     async def run_tools(
         self,
@@ -133,10 +120,14 @@ class Rollout(StartedRollout):
         """Whether the tool call was stopped; false where it had finished before, and then its answer stays.
 
         One that the server has not seen yet will not run when it comes.
+
+        Raises:
+            UnsupportedError: this server is too old to cancel calls.
         """
+        self._connection.require("cancel")
         with boundary("cancel"):
             request = CancelRequest(rollout_id=self.rollout_id, call_id=call_id)
-        return (await self._post("cancel", request, CancelAnswer)).cancelled
+        return (await self._connection.post("cancel", request, CancelAnswer, self.slot)).cancelled
 
     async def compute_reward(self, completion: Completion, *, ground_truth: Any = None) -> ComputeRewardAnswer:
         """The reward of what the model wrote: its last text, or all messages after the first ones.
@@ -145,7 +136,7 @@ class Rollout(StartedRollout):
             EnvFailedError: the environment's own code failed; there is no reward then, not one of 0.
         """
         request = reward_request(self.rollout_id, completion, ground_truth)
-        return await self._post("compute_reward", request, ComputeRewardAnswer)
+        return await self._connection.post("compute_reward", request, ComputeRewardAnswer, self.slot)
 
     async def fork(self, rollout_id: str | None = None) -> Rollout:
         """A new rollout that begins in the state of this one as it is now, and is ended by itself.
@@ -158,16 +149,13 @@ class Rollout(StartedRollout):
             UnsupportedError: this environment cannot fork.
             OverloadedError: the server holds as many rollouts as it may, also after the retries.
         """
+        self._connection.require("fork")
         with boundary("fork_rollout"):
             new_rollout_id = rollout_id or new_id_beside(self.rollout_id)
             request = ForkRolloutRequest(rollout_id=self.rollout_id, new_rollout_id=new_rollout_id)
-        slot = self._slot.another()
-        try:
-            answer = await self._post("fork_rollout", request, StartRolloutAnswer)
-        except BaseException:
-            slot.give_back()
-            raise
-        return Rollout(answer, self._transport, slot, timeout_s=self._timeout_s)
+        slot = self.slot.another()
+        answer = await self._connection.fork(request, slot)
+        return Rollout(answer, self._connection, slot)
 
     async def end(self) -> None:
         """Frees the rollout's state at the server. Again is the same."""
@@ -176,26 +164,9 @@ class Rollout(StartedRollout):
     async def _end(self, retry_for_s: float | None) -> None:
         request = EndRolloutRequest(rollout_id=self.rollout_id)
         try:
-            await self._post("end_rollout", request, EndRolloutAnswer, retry_for_s=retry_for_s)
-        except EnvFailedError:
-            self._slot.give_back()  # the environment's own end_rollout failed; the server does not hold it any more
-            raise
-        self._slot.give_back()
-
-    async def _post(
-        self,
-        verb: str,
-        request: BaseModel,
-        answer_type: type[AnswerT],
-        *,
-        timeout_s: float | None = None,
-        retry_for_s: float | None = None,
-    ) -> AnswerT:
-        try:
-            return await self._transport.post(verb, request, answer_type, timeout_s=timeout_s, retry_for_s=retry_for_s)
-        except _GONE:
-            self._slot.give_back()
-            raise
+            await self._connection.transport.post("end_rollout", request, EndRolloutAnswer, retry_for_s=retry_for_s)
+        finally:
+            self.slot.give_back()  # whatever came of it: a server that holds it still refuses when it is full
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,13 +174,15 @@ class Rollout(StartedRollout):
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_attached:
+            return
         try:
             # With an error on its way out there is no time to wait: an idle rollout ends by itself.
             async with asyncio.timeout(None if error is None else LEAVE_S):
                 await self._end(None if error is None else 0.0)
         except TimeoutError:
             pass
-        except _GONE:
+        except GONE:
             pass  # Which is what was asked for.
         except EnvportError:
             if error is None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from envport.client import EnvClient, connect
-from envport.loop_thread import LoopThread
+from envport.loop_thread import LoopThread, StoppedError
 from envport.rollout import Rollout, StartedRollout
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class SyncRollout(StartedRollout):
     """`Rollout`, blocking."""
 
     def __init__(self, loop: LoopThread, twin: Rollout) -> None:
-        super().__init__(twin.answer)
+        super().__init__(twin.answer, twin.slot)
         self.loop = loop
         self.twin = twin
 
@@ -93,7 +94,8 @@ class SyncRollout(StartedRollout):
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.loop.run(self.twin.__aexit__(error_type, error, trace))
+        with suppress(StoppedError):  # the client was closed: an idle rollout ends by itself
+            self.loop.run(self.twin.__aexit__(error_type, error, trace))
 
 
 def _each_sync(loop: LoopThread, twins: list[Rollout]) -> list[SyncRollout]:
@@ -105,8 +107,8 @@ class SyncEnvClient:
 
     def __init__(self, twin: EnvClient) -> None:
         self.twin = twin
-        self.loop = LoopThread()
-        self._shut = weakref.finalize(self, _shut, twin, self.loop)
+        self.loop = LoopThread(at_end=twin.close)
+        self._shut = weakref.finalize(self, self.loop.stop)
         try:
             self.loop.run(twin.open())
         except BaseException:
@@ -116,6 +118,7 @@ class SyncEnvClient:
     tasks = blocking(EnvClient.tasks)
     list_tools = blocking(EnvClient.list_tools)
     start_rollout = blocking_into(SyncRollout, EnvClient.start_rollout)
+    attach = blocking_into(SyncRollout, EnvClient.attach)
     start_group = blocking_into(_each_sync, EnvClient.start_group)
     compute_group_reward = blocking(EnvClient.compute_group_reward)
 
@@ -155,10 +158,3 @@ def connect_sync(
     return SyncEnvClient(
         connect(url, token=token, timeout_s=timeout_s, retry_for_s=retry_for_s, batch=batch, http=http)
     )
-
-
-def _shut(twin: EnvClient, loop: LoopThread) -> None:
-    try:
-        loop.run(twin.close())
-    finally:
-        loop.stop()

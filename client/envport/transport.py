@@ -5,9 +5,11 @@ A request is safe to send again, because its ids are made once and the server an
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from envport.answers import AnswerT, LineAnswer, decode
+from envport.errors import TransportError
 from envport.requests import encode, new_id
 from envport.retry import Retries, Retryable
 
@@ -46,6 +48,8 @@ class Transport:
         """None sends each request alone."""
         self._http = http
         self._was_met = False
+        self._is_closed = False
+        self._calls: set[asyncio.Timeout] = set()
 
     async def get(self, path: str, answer_type: type[AnswerT]) -> AnswerT:
         """The answer of `GET path`.
@@ -81,7 +85,10 @@ class Transport:
         )
 
     async def close(self) -> None:
-        """Closes the connections. A call under way fails."""
+        """Closes the connections. Calls under way raise TransportError at once, and so do all later ones."""
+        self._is_closed = True
+        for call in self._calls:
+            call.reschedule(0.0)
         if self.batcher is not None:
             self.batcher.close()
         await self._http.close()
@@ -89,13 +96,22 @@ class Transport:
     async def _answered(
         self, call: _Call, answer_type: type[AnswerT], budget_s: float, retries: Retries | None
     ) -> AnswerT:
-        while True:
-            try:
-                return decode(await self._exchange(call), call.url, answer_type)
-            except Retryable as caught:
-                failure = caught
-            retries = retries or Retries()
-            await retries.pause(failure, self._budget_s(failure, budget_s))
+        until_closed = asyncio.timeout(None)
+        try:
+            async with until_closed:
+                self._calls.add(until_closed)
+                while not self._is_closed:
+                    try:
+                        return decode(await self._exchange(call), call.url, answer_type)
+                    except Retryable as caught:
+                        failure = caught
+                    retries = retries or Retries()
+                    await retries.pause(failure, self._budget_s(failure, budget_s))
+        except TimeoutError:
+            pass
+        finally:
+            self._calls.discard(until_closed)
+        raise TransportError(call.url, "this client was closed", request_id=call.request_id)
 
     async def _exchange(self, call: _Call) -> RawAnswer | LineAnswer:
         answer: RawAnswer | LineAnswer | None = None

@@ -97,6 +97,40 @@ async def test_the_limit_grows_by_one_for_as_many_starts_as_it_is_and_not_over_t
     assert seen == [3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6]
 
 
+async def test_the_limit_grows_by_one_with_each_second_that_passes_without_a_refusal(monkeypatch):
+    monkeypatch.setattr("envport.aimd.GROW_EVERY_S", 0.02)
+    limiter = RolloutLimiter(8, patience_s=5.0)
+    slots = [await soon(limiter.slot()) for _ in range(4)]
+    limiter.refused(sent_at=time.monotonic(), pause_s=0.01)
+    seen = [limiter.limit]
+    waiting = [await waiting_for(limiter) for _ in range(4)]
+    for task in waiting:
+        await soon(task)
+        seen.append(limiter.limit)
+    assert seen == [4, 5, 6, 7, 8]
+    assert limiter.held == len(slots) + 4
+
+
+async def test_while_the_server_is_left_alone_the_limit_does_not_grow(monkeypatch):
+    monkeypatch.setattr("envport.aimd.GROW_EVERY_S", 0.0)
+    limiter = RolloutLimiter(8, patience_s=5.0)
+    limiter.refused(sent_at=time.monotonic(), pause_s=0.01)
+    limiter.refused(sent_at=time.monotonic(), pause_s=3600.0)
+    await asyncio.sleep(0.05)
+    assert limiter.limit == 4
+    limiter.close()
+
+
+@pytest.mark.parametrize(("group", "least"), [(3, 3), (100, 6)])
+async def test_the_limit_stays_at_what_a_group_needs_and_the_server_ever_allows(group, least, monkeypatch):
+    monkeypatch.setattr("envport.aimd.HALVE_EVERY_S", 0.0)
+    limiter = RolloutLimiter(6, patience_s=5.0)
+    limiter.make_room(group)
+    for _ in range(5):
+        limiter.refused(sent_at=time.monotonic(), pause_s=0.0)
+    assert limiter.limit == least
+
+
 async def test_who_waits_longer_than_any_slot_was_held_is_told_what_to_do():
     limiter = RolloutLimiter(1, patience_s=0.05)
     slot = await soon(limiter.slot())
@@ -134,7 +168,18 @@ async def test_one_who_left_the_line_holds_no_slot():
     await turns()
     slot.give_back()
     await turns()
-    assert (stays.done(), limiter.held) == (True, 1)
+    assert (stays.done(), limiter.held, limiter._line) == (True, 1, [])
+
+
+async def test_those_who_left_the_line_leave_nothing_in_it():
+    limiter = RolloutLimiter(1, patience_s=5.0)
+    slot = await soon(limiter.slot())
+    waiting = [await waiting_for(limiter) for _ in range(3)]
+    for task in waiting:
+        task.cancel()
+    await turns()
+    assert limiter._line == []
+    slot.give_back()
 
 
 async def test_one_who_left_just_as_its_turn_came_gives_it_on():
@@ -259,13 +304,80 @@ async def test_a_rollout_that_the_server_lost_makes_room(kind, http, script, wir
         assert (await soon(env.start_rollout(task_id="t"))).rollout_id == "r2"
 
 
-async def test_a_rollout_whose_end_fails_in_the_environment_makes_room(http, script, wire_error):
-    script.say("/v1/end_rollout", wire_error(500, "env_error", "cannot free", "env_error"))
-    async with envport.connect(URL, http=http) as env:
+ENDS = {
+    "fails in the environment": ((500, "env_error", "env_error"), envport.EnvFailedError),
+    "took too long": ((504, "timeout", "timeout"), envport.CallTimeoutError),
+    "was not heard": (httpx.ConnectError("down"), envport.TransportError),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+async def test_a_rollout_whose_end_fails_makes_room(kind, http, script, wire_error):
+    answer, error_type = ENDS[kind]
+    script.say("/v1/end_rollout", wire_error(*answer[:2], "no", answer[2]) if isinstance(answer, tuple) else answer)
+    async with envport.connect(URL, http=http, retry_for_s=0.05) as env:
         first = await env.start_rollout(task_id="t")
-        with pytest.raises(envport.EnvFailedError):
+        with pytest.raises(error_type):
             await first.end()
         assert (await soon(env.start_rollout(task_id="t"))).rollout_id == "r2"
+        assert first.rollout_id == "r1"
+
+
+async def test_an_end_that_was_broken_off_makes_room(http, script):
+    async with envport.connect(URL, http=http) as env:
+        first = await env.start_rollout(task_id="t")
+        script.hangs = True
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first.end(), 0.01)
+        script.hangs = False
+        assert (await soon(env.start_rollout(task_id="t"))).rollout_id == "r2"
+        assert first.rollout_id == "r1"
+
+
+async def test_a_rollout_that_is_gone_when_it_is_scored_among_others_makes_room(http, script, wire_error):
+    script.can(max_rollouts=2)
+    script.say("/v1/start_rollout", started("g.0"), started("g.1"), started("r2"))
+    script.say("/v1/compute_reward", wire_error(410, "rollout_ended", "idle for too long", "lost"))
+    async with envport.connect(URL, http=http) as env:
+        group = await env.start_group(2, task_id="t", group_id="g")
+        with pytest.raises(envport.RolloutEndedError):
+            await env.compute_group_reward([(rollout, "x") for rollout in group])
+        assert env._connected.limiter.held == 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "given up"])
+async def test_a_start_whose_answer_nobody_heard_is_ended_and_then_makes_room(how, http, script):
+    async with envport.connect(URL, http=http, retry_for_s=0.05) as env:
+        if how == "cancelled":
+            script.hangs = True
+            starting = asyncio.create_task(env.start_rollout(task_id="t", rollout_id="unheard"))
+            while script.count("/v1/start_rollout") == 0:
+                await asyncio.sleep(0)
+            script.hangs = False
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        else:
+            script.say("/v1/start_rollout", httpx.ReadError("dropped"))
+            with pytest.raises(envport.TransportError):
+                await env.start_rollout(task_id="t", rollout_id="unheard")
+            script.say("/v1/start_rollout", started("r2"))
+        assert (await soon(env.start_rollout(task_id="t"))).task_id == "t"
+    assert script.bodies("/v1/end_rollout") == [{"rollout_id": "unheard"}]
+    assert [request.url.path for request in script.requests][-2:] == ["/v1/end_rollout", "/v1/start_rollout"]
+
+
+async def test_a_client_that_is_closed_first_ends_what_nobody_heard_of(http, script):
+    async with envport.connect(URL, http=http) as env:
+        script.hangs = True
+        starting = asyncio.create_task(env.start_rollout(task_id="t", rollout_id="unheard"))
+        while script.count("/v1/start_rollout") == 0:
+            await asyncio.sleep(0)
+        script.hangs = False
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert script.bodies("/v1/end_rollout") == [{"rollout_id": "unheard"}]
 
 
 async def test_a_forgotten_rollout_makes_room(http, script):
@@ -293,6 +405,7 @@ async def test_a_client_that_forgets_to_end_its_rollouts_is_told(http, script):
 
 
 async def test_a_fork_of_the_last_rollout_that_may_be_open_is_made(http, script):
+    script.can("fork", max_rollouts=1)
     script.say("/v1/fork_rollout", started("r1.f"))
     async with envport.connect(URL, http=http) as env:
         first = await env.start_rollout(task_id="t")
@@ -303,11 +416,20 @@ async def test_a_fork_of_the_last_rollout_that_may_be_open_is_made(http, script)
         assert env._connected.limiter.held == 0
 
 
-async def test_a_fork_that_failed_holds_no_slot(http, script, wire_error):
-    script.say("/v1/fork_rollout", wire_error(501, "unsupported", "cannot fork"))
+FORKS = {
+    "unsupported": (501, "unsupported", "infra_error", envport.UnsupportedError),
+    "cannot be rebuilt": (410, "rollout_lost", "lost", envport.RolloutLostError),
+}
+
+
+@pytest.mark.parametrize("kind", FORKS)
+async def test_a_fork_that_failed_holds_no_slot_and_its_rollout_keeps_its_own(kind, http, script, wire_error):
+    status, code, outcome, error_type = FORKS[kind]
+    script.can("fork", max_rollouts=1)
+    script.say("/v1/fork_rollout", wire_error(status, code, "cannot fork", outcome))
     async with envport.connect(URL, http=http) as env:
         first = await env.start_rollout(task_id="t")
-        with pytest.raises(envport.UnsupportedError):
+        with pytest.raises(error_type):
             await first.fork()
         assert env._connected.limiter.held == 1
 
@@ -389,3 +511,14 @@ async def test_one_client_alone_is_never_refused(serve_env):
         assert client._connected.limiter.limit == 20
     assert (env.ended, refusals) == (100, [])
     assert env.most_open <= 20
+
+
+async def test_a_group_is_started_when_a_server_that_was_full_has_room_again(serve_env):
+    url = serve_env(BusyEnv(), ServeConfig(max_rollouts=8, max_queued=0))
+    async with envport.connect(url) as other, envport.connect(url, retry_for_s=10.0) as client:
+        held = await other.start_group(8, messages=[{"role": "user", "content": ""}])
+        group = asyncio.create_task(client.start_group(8, messages=[{"role": "user", "content": ""}]))
+        while client._connected.limiter._halved_at < 0:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*(rollout.end() for rollout in held))
+        assert len(await asyncio.wait_for(group, 10)) == 8

@@ -236,7 +236,7 @@ async def test_a_client_that_is_closed_leaves_no_caller_of_a_batch_waiting(serve
             await asyncio.sleep(0.005)
     async with asyncio.timeout(5):
         told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(error) for error in told] == [RuntimeError, RuntimeError]
+    assert [type(error) for error in told] == [envport.TransportError] * 2
 
 
 async def test_a_call_that_was_cancelled_at_once_is_not_sent(script, http):
@@ -371,6 +371,18 @@ async def test_no_batch_is_left_over_when_its_callers_have_their_answers(script,
         await batch.was_left.wait()
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_batch_whose_lines_all_came_but_that_does_not_end_is_broken_off(script, http, monkeypatch):
+    monkeypatch.setattr("envport.batching._LINGER_S", 0.01)
+    async with rollout_of(http) as rollout:
+        tasks = called(rollout, "a", "b")
+        batch = await script.batches.get()
+        for number in (0, 1):
+            batch.answer(number, said("x"))
+        assert [await ended(task) for task in tasks] == ["x", "x"]
+        async with asyncio.timeout(5):
+            await batch.was_left.wait()
 
 
 async def test_a_turns_calls_are_sent_together_and_their_answers_keep_their_order(script, http):

@@ -8,6 +8,7 @@ import envport
 import envport.rollout
 import httpx
 import pytest
+from envport_protocol import BaseEnv, tool
 from envport_protocol.messages import Message, RewardScore, ToolSpec
 
 URL = "http://env.test:8000"
@@ -217,3 +218,34 @@ async def test_an_answer_that_cannot_be_decompressed_is_told(env, scripted_http)
     async with httpx.AsyncClient(transport=httpx.MockTransport(garbled)) as http:
         with pytest.raises(envport.ProtocolError, match="its answer cannot be decompressed"):
             await envport.connect(URL, http=http).open()
+
+
+@pytest.mark.parametrize("capability", ["fork", "cancel"])
+async def test_what_a_server_cannot_do_is_told_before_anything_is_sent(capability, script, scripted_http):
+    script.can("tools", "tasks")
+    script.say("/v1/start_rollout", STARTED)
+    async with envport.connect(URL, http=scripted_http) as env:
+        rollout = await env.start_rollout(task_id="t")
+        with pytest.raises(envport.UnsupportedError) as caught:
+            await (rollout.fork() if capability == "fork" else rollout.cancel("c1"))
+    assert str(caught.value) == (
+        f"{URL}: this environment or its server cannot {capability}; its capabilities: tools, tasks"
+    )
+    assert len(script.requests) == 2
+
+
+async def test_a_given_httpx_clients_own_timeouts_cut_no_call(serve_env):
+    class Slow(BaseEnv):
+        @tool
+        async def wait(self) -> str:
+            """Takes longer than the client reads."""
+            await asyncio.sleep(0.3)
+            return "done"
+
+    async with (
+        httpx.AsyncClient(timeout=httpx.Timeout(0.05, connect=5.0)) as http,
+        envport.connect(serve_env(Slow()), http=http, retry_for_s=0.0) as env,
+    ):
+        rollout = await env.start_rollout(messages=[{"role": "user", "content": ""}])
+        answers = await rollout.run_tools([("wait", {})] * 2)
+        assert [answer.text for answer in [*answers, await rollout.run_tool("wait")]] == ["done"] * 3

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import subprocess
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
 
 import envport
 import envport.transport
 import httpx
 import pytest
+from envport.over_httpx import OverHttpx
+
+if TYPE_CHECKING:
+    from envport.http import RawAnswer
 
 URL = "http://env.test:8000"
 
@@ -41,7 +50,6 @@ async def test_a_path_before_v1_is_kept(script, scripted_http):
         ("http://", "is no http or https URL; expected one such as http://127.0.0.1:8000"),
         ("", "is no http or https URL; expected one such as http://127.0.0.1:8000"),
         ("http://127.0.0.1:port", "is no URL (Invalid port: 'port'); expected one such as http://127.0.0.1:8000"),
-        ("http://h:1/?a=b", "has a query or a fragment; expected only host, port and, if need be, a path"),
     ],
 )
 def test_what_is_no_url_is_told_before_anything_is_sent(url, said):
@@ -50,11 +58,59 @@ def test_what_is_no_url_is_told_before_anything_is_sent(url, said):
     assert str(caught.value) == f"{url}: {said}"
 
 
-def test_a_password_in_the_url_is_refused_and_not_repeated():
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://me:hunter2@h:1", "http://h:1: has a user or a password in it"),
+        ("http://me:hunter2@h:port", "http://h:port: is no URL; expected one"),
+        ("http://me:hunter2/3@h", "http://h: is no URL; expected one"),
+        ("htps://me:hunter2@h", "htps://h: is no http or https URL"),
+        ("me:hunter2@h:1", "h:1: is no http or https URL"),
+        ("http://h/?token=hunter2", "http://h/: has a query or a fragment"),
+        ("http://h/#hunter2", "http://h/: has a query or a fragment"),
+        ("http://h/?at=a@b&token=hunter2", "http://…: has a query or a fragment"),
+        ("http://h:port?token=hunter2", "http://h:port: is no URL; expected one"),
+    ],
+)
+def test_what_may_be_a_secret_in_the_url_is_refused_and_not_repeated(url, said):
     with pytest.raises(envport.TransportError) as caught:
-        envport.connect("http://me:hunter2@h:1")
-    assert "hunter2" not in str(caught.value)
-    assert str(caught.value).startswith("http://h:1: has a user or a password in it")
+        envport.connect(url)
+    assert str(caught.value).startswith(said)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".test"])
+def test_a_host_name_that_cannot_be_looked_up_is_told_before_anything_is_sent(host):
+    with pytest.raises(envport.TransportError, match=r"is no URL \(.*label.*\)"):
+        envport.connect(f"http://{host}")
+
+
+async def test_two_that_open_the_client_at_once_share_one_connection(script, monkeypatch):
+    opened: list[Http] = []
+    closed: list[Http] = []
+
+    class Http(OverHttpx):
+        async def send(self, *args: Any, **options: Any) -> RawAnswer:
+            await asyncio.sleep(0)
+            return await super().send(*args, **options)
+
+        async def close(self) -> None:
+            closed.append(self)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(script.answer)) as http:
+        monkeypatch.setattr(envport.EnvClient, "_open_http", lambda self: opened.append(Http(http)) or opened[-1])
+        env = envport.connect(URL)
+        await asyncio.gather(env.open(), env.open())
+        assert (len(opened), len(closed)) == (2, 1)
+        assert env.manifest.name == "echo"
+        await env.close()
+    assert {*closed} == {*opened}
+
+
+def test_importing_the_client_imports_no_http_library():
+    told = "import envport, sys; print([name for name in ('httpx', 'aiohttp') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
 
 
 async def test_a_port_where_nothing_listens_says_so_and_names_the_url():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from envport.loop_thread import LoopThread
 from envport.sync import Blocking
+from envport_protocol import BaseEnv, tool
 
 URL = "http://env.test:8000"
 
@@ -150,6 +152,100 @@ def test_stopping_the_loop_cancels_what_still_runs():
     assert not waiter.is_alive()
 
 
+def test_closing_while_other_threads_call_lets_each_of_them_go(serve_env):
+    class Waits(BaseEnv):
+        @tool
+        async def wait(self) -> str:
+            """Never returns by itself."""
+            running.release()
+            await asyncio.Event().wait()
+            return "never"
+
+    running = threading.Semaphore(0)
+    env = envport.connect_sync(serve_env(Waits()))
+    told: list[type[BaseException]] = []
+
+    def work() -> None:
+        try:
+            with env.start_rollout(messages=[{"role": "user", "content": ""}]) as rollout:
+                rollout.run_tool("wait")
+        except (envport.EnvportError, CancelledError) as error:
+            told.append(type(error))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert running.acquire(timeout=10)
+    env.close()
+    for thread in threads:
+        thread.join(10)
+    assert [thread.is_alive() for thread in threads] == [False] * 8
+    assert told == [envport.TransportError] * 8
+
+
+def test_what_is_called_while_the_loop_ends_is_refused():
+    loop = LoopThread()
+    told: list[str] = []
+
+    async def hangs() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(ending.set)
+            await asyncio.to_thread(asked.wait, 10)
+
+    def wait() -> None:
+        with contextlib.suppress(CancelledError):
+            loop.run(hangs())
+
+    begun, ending, asked = (threading.Event() for _ in range(3))
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert begun.wait(10)
+    stopper = threading.Thread(target=loop.stop)
+    stopper.start()
+    assert ending.wait(10)
+    with pytest.raises(RuntimeError, match="this client is closed: connect again") as caught:
+        loop.run(asyncio.sleep(0))
+    told.append(str(caught.value))
+    asked.set()
+    stopper.join(10)
+    waiter.join(10)
+    assert told == ["this client is closed: connect again"]
+    assert not stopper.is_alive()
+    assert not waiter.is_alive()
+
+
+def test_a_client_that_is_collected_in_its_own_thread_ends_it(http):
+    env = envport.connect_sync(URL, http=http)
+    rollout = env.start_rollout(task_id="t-0")
+    loop = env.loop
+    gc.disable()
+    try:
+        env.itself = env  # a cycle, as an exception makes that is kept with its traceback
+        del env
+        loop._loop.call_soon_threadsafe(gc.collect)
+        loop._thread.join(10)
+    finally:
+        gc.enable()
+    assert not loop._thread.is_alive()
+    with pytest.raises(RuntimeError, match="this client is closed: connect again"):
+        rollout.run_tool("echo")
+
+
+def test_a_call_in_the_clients_own_thread_is_refused_since_it_would_wait_for_itself():
+    loop = LoopThread()
+
+    async def calls_itself() -> None:
+        loop.run(asyncio.sleep(0))
+
+    with pytest.raises(RuntimeError, match="this client cannot be used in its own thread"):
+        loop.run(calls_itself())
+    loop.stop()
+
+
 TYPED = """
 import envport
 from envport import EnvClient, Rollout, RunToolAnswer, SyncRollout, TaskPage, ComputeRewardAnswer
@@ -164,6 +260,7 @@ def blocking() -> None:
         assert_type(rollout.task_id, str | None)
         assert_type(rollout.run_tools([("echo", {"text": "hi"})]), list[RunToolAnswer])
         assert_type(rollout.fork(), SyncRollout)
+        assert_type(env.attach("r1"), SyncRollout)
         assert_type(rollout.cancel("c1"), bool)
         assert_type(rollout.token, str)
         group = env.start_group(8, split="train", index=0)
