@@ -592,10 +592,10 @@ async def test_cancelling_a_step_ends_its_rollouts_at_the_server(serve_env, env)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(work, 20)
-        assert len(env.ended) == 1
-        assert env.ended[0] in env.started
+        assert env.ended != []
         assert script.sampler.open == 0
         release.set()
+    assert sorted(env.ended) == sorted(env.started)
 
 
 # Seeds and the order of tasks

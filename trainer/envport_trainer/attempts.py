@@ -28,7 +28,7 @@ from envport_protocol.errors import (
 )
 from envport_protocol.messages import ComputeRewardAnswer, Outcome
 
-from envport_trainer.errors import PromptTooLongError, RolloutFailedError
+from envport_trainer.errors import NotScoredError, PromptTooLongError, RolloutFailedError
 from envport_trainer.presence import presence_of
 
 if TYPE_CHECKING:
@@ -55,19 +55,31 @@ _FAILED: Final = (WireError, ProtocolError, RolloutFailedError)
 
 
 async def attempt_task(
-    env: EnvClient, spec: RolloutSpec, env_retries: int, attempt: Callable[[Rollout], Awaitable[T]]
+    env: EnvClient,
+    spec: RolloutSpec,
+    env_retries: int,
+    attempt: Callable[[Rollout], Awaitable[T]],
+    start: Callable[[RolloutSpec], Awaitable[Rollout]] | None = None,
 ) -> T:
     """What `attempt` makes of a fresh rollout of the task, which is ended when it returns or raises.
 
+    One that could not be ended, since the environment was away, is ended before the next is started: it has room there.
+
+    `start` begins a rollout of the task otherwise than by the client alone.
+
     Raises:
         PromptTooLongError: at once; another attempt would meet the same prompt.
+        NotScoredError: at once; its group is over.
         RolloutFailedError: the environment failed `env_retries` + 1 times, lost `MAX_LOST` + 1 rollouts, or started
             none for `ENV_PATIENCE_S`.
     """
     troubles = _Troubles(env, env_retries)
+    left: Rollout | None = None
     while True:
+        if left is not None and await _is_ended(left):
+            left = None
         try:
-            rollout = await env.start_rollout(split=spec.split, index=spec.index, seed=spec.env_seed)
+            rollout = await (_started_alone(env, spec) if start is None else start(spec))
         except _AWAY as error:
             troubles.away(error)
         except _FAILED as error:
@@ -77,15 +89,19 @@ async def attempt_task(
             try:
                 async with _kept_alive(env, rollout):
                     return await attempt(rollout)
-            except PromptTooLongError:
+            except (PromptTooLongError, NotScoredError):
                 raise
             except _LOST as error:
                 troubles.lost(error)
             except _FAILED as error:
                 troubles.failed(error)
             finally:
-                await _end_quietly(rollout)
+                left = None if await _is_ended(rollout) else rollout
         await asyncio.sleep(_RETRY_EVERY_S)
+
+
+async def _started_alone(env: EnvClient, spec: RolloutSpec) -> Rollout:
+    return await env.start_rollout(split=spec.split, index=spec.index, seed=spec.env_seed)
 
 
 class _Troubles:
@@ -186,9 +202,13 @@ async def _kept_alive(env: EnvClient, rollout: Rollout) -> AsyncGenerator[None]:
         task.cancel()
 
 
-async def _end_quietly(rollout: Rollout) -> None:
-    """An idle rollout expires by itself, so a failure to end one is nobody's loss."""
+async def _is_ended(rollout: Rollout) -> bool:
+    """Whether the environment was asked to end it. An idle rollout expires by itself, so a failure is not raised."""
     try:
         await asyncio.wait_for(rollout.end(), _END_WITHIN_S)
-    except (EnvportError, TimeoutError) as error:
+    except (*_AWAY, TimeoutError) as error:
         logger.debug("could not end rollout %s: %s", rollout.rollout_id, error)
+        return False
+    except EnvportError as error:
+        logger.debug("ended rollout %s, with an error: %s", rollout.rollout_id, error)
+    return True
