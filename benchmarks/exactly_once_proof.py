@@ -205,11 +205,11 @@ def _forget_calls() -> None:
 
     run = RolloutStore.run
 
-    async def forgetful(store: Any, rollout_id: str, job: Any) -> bytes:
+    async def forgetful(store: Any, rollout_id: str, job: Any, *others: Any) -> bytes:
         rollout = store._live.get(rollout_id)
         if rollout is not None and job.key in rollout.calls and rollout.calls[job.key].outcome is not None:
             del rollout.calls[job.key]
-        return await run(store, rollout_id, job)
+        return await run(store, rollout_id, job, *others)
 
     RolloutStore.run = forgetful  # type: ignore[method-assign]
 
@@ -236,6 +236,8 @@ def main() -> int:
     )
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.broken and args.workers > 1:
+        parser.error("--broken breaks the server of one worker; leave out --workers")
     if args.serve:
         serve(args.serve, args.workers, args.broken)
         return 0

@@ -43,8 +43,9 @@ class System:
 
 
 @contextmanager
-def served(system: System, port: int) -> Iterator[int]:
-    """A server in a process of its own: its pid."""
+def served(system: System) -> Iterator[tuple[int, int]]:
+    """A server in a process of its own: its port and its pid."""
+    port = _free_port()
     server = subprocess.Popen(
         [system.python, str(system.script), "serve", "--port", str(port)],
         stdout=subprocess.DEVNULL,
@@ -52,17 +53,23 @@ def served(system: System, port: int) -> Iterator[int]:
     )
     try:
         _wait_for(port, server)
-        yield server.pid
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + STARTED_WITHIN_S
     while time.monotonic() < deadline and server.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(("127.0.0.1", port)) == 0 and server.poll() is None:
                 return
         time.sleep(0.1)
     raise SystemExit(f"error: {server.args!r} does not listen on port {port}; run that command to see why")
@@ -80,19 +87,17 @@ def drive(
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measured(
-    systems: list[System], concurrencies: list[int], seconds: float, rounds: int, port: int
-) -> list[dict[str, Any]]:
+def measured(systems: list[System], concurrencies: list[int], seconds: float, rounds: int) -> list[dict[str, Any]]:
     """A row for each server, client, mode and concurrency."""
     runs: dict[tuple[str, str, str, int], list[dict[str, float]]] = {}
     for turn in range(rounds):
-        for number, system in enumerate(systems):
-            with served(system, port + number) as pid:
+        for system in systems:
+            with served(system) as (port, pid):
                 for mode in ("episodes", "calls"):
                     for concurrency in concurrencies:
                         for client in system.clients:
                             print(f"round {turn + 1}: {system.name} {client} {mode} {concurrency}", file=sys.stderr)
-                            row = drive(system, client, port + number, pid, mode, concurrency, seconds)
+                            row = drive(system, client, port, pid, mode, concurrency, seconds)
                             runs.setdefault((system.name, client, mode, concurrency), []).append(row)
     return [
         {
@@ -127,7 +132,6 @@ def main() -> None:
     parser.add_argument("--concurrency", default="1,32,256", help="workers at once, several by commas")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, after one of warming up")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--port", type=int, default=18650, help="this one and the next ones are used")
     parser.add_argument("--openenv", metavar="PYTHON", help="of a virtual environment with openenv, uvloop, httptools")
     parser.add_argument("--openreward", metavar="PYTHON", help="of one with openreward, uvicorn, uvloop, httptools")
     parser.add_argument("--json", type=Path, help="file for the rows")
@@ -141,7 +145,7 @@ def main() -> None:
     if args.openreward:
         systems.append(System("openreward", ECHO / "with_openreward.py", args.openreward))
     concurrencies = [int(number) for number in args.concurrency.split(",")]
-    rows = measured(systems, concurrencies, args.seconds, args.rounds, args.port)
+    rows = measured(systems, concurrencies, args.seconds, args.rounds)
     print(table(rows))
     print(f"load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     if args.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from envport_protocol.config import ServeConfig
 
     ServeEnv = Callable[..., str]
+
+
+_OF_THE_SUITE = {"ENVPORT_BASE_IMAGE", "ENVPORT_TEST_MODEL"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def none_of_the_shells_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever tokens, addresses and folders the shell exports for envport, no test and no server of one has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ENVPORT_") and name not in _OF_THE_SUITE]:
+            patch.delenv(name)
+        patch.setenv("ENVPORT_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 # A shell that starts jobs in the background lets them ignore Ctrl-C; the tests send it, to themselves and to children.

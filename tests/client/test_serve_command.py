@@ -138,8 +138,10 @@ def test_a_command_that_is_terminated_cleans_up_like_after_ctrl_c(folder):
 
 
 COUNT_ENV = """
-import os
+import ctypes, os
 from envport_protocol import BaseEnv, tool
+
+PR_GET_DUMPABLE = 3
 
 class GreetEnv(BaseEnv):
     def __init__(self, deterministic=True, start=0):
@@ -155,6 +157,11 @@ class GreetEnv(BaseEnv):
         "Counts."
         self.counts[rollout_id] += 1
         return str(self.counts[rollout_id])
+
+    @tool
+    async def is_hidden(self) -> str:
+        "Whether no other process of this user may look into this one."
+        return str(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
 
     @tool
     async def variables(self) -> str:
@@ -257,6 +264,19 @@ def test_tokens_come_by_variables_and_no_tool_inherits_them(folder):
         names = seen.json()["content"][0]["text"].split()
     assert "PATH" in names
     assert [name for name in names if name.endswith("_TOKEN")] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="on Linux only")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_only_a_server_with_tokens_is_hidden_from_its_tools_programs(folder, workers):
+    (folder / "greet_env_for_serve.py").write_text(COUNT_ENV)
+    for variables in ({"ENVPORT_TRAINER_TOKEN": TRAINER}, {}):
+        with (
+            served(str(folder), "--port", "0", "--workers", workers, **variables) as url,
+            envport.connect_sync(url, token=TRAINER) as env,
+            env.start_rollout(messages=MESSAGES) as rollout,
+        ):
+            assert rollout.run_tool("is_hidden").text == str(bool(variables))
 
 
 def test_other_machines_are_not_served_without_tokens_unless_that_is_said(folder):

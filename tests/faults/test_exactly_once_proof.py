@@ -50,6 +50,14 @@ def test_the_proof_counts_what_a_server_that_forgets_finished_calls_runs_twice(t
     assert status == 1
     assert report["counts"]["double_executions"] > 5
     assert report["counts"]["ids_not_spent"] > 0
+    assert not [told for told in report["examples"] if "TypeError" in told]
+
+
+def test_a_broken_server_has_one_worker(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks/exactly_once_proof.py", "--broken", "forgets_calls", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "--broken breaks the server of one worker; leave out --workers" in done.stderr
 
 
 def test_the_proof_finds_ids_of_ended_rollouts_that_come_to_life_again(tmp_path):

@@ -29,6 +29,27 @@ def test_a_page_of_another_origin_starts_nothing(target, host, origin):
     assert asked[0].error == FORBIDDEN
 
 
+BROWSER = {"Accept_Language": "de"}
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks?split=train", "/v1/manifest", "/v1/rollouts", "/metrics", "/"])
+def test_a_page_behind_a_name_bent_to_this_machine_reads_nothing(target, path):
+    bent = request("GET", path, Host="evil.example:8000", **BROWSER)
+    assert target.ask(bent).error == FORBIDDEN
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks?split=train", "/"])
+def test_a_browser_may_read_by_address_and_another_client_by_any_name(target, path):
+    asked = [
+        request("GET", path, Host="127.0.0.1:8000", **BROWSER),
+        request("GET", path, Host="[::1]:8000", **BROWSER),
+        request("GET", path, Host="localhost:8000", **BROWSER),
+        request("GET", path, Host="environment:8000"),
+        request("GET", path, Host="environment:8000", Accept_Language="*", Sec_Fetch_Mode="cors"),
+    ]
+    assert [target.ask(one).status for one in asked] == [200] * 5
+
+
 def test_the_servers_own_page_may(target):
     host = f"127.0.0.1:{target.address[1]}"
     asked = [

@@ -104,6 +104,32 @@ def test_each_line_is_what_the_request_alone_would_have_been_answered(api):
     assert [list(line) for line in batched] == [["id", "status", "body"]] * len(asked)
 
 
+def nested(depth):
+    """A call whose body is so deep."""
+    inner = "x"
+    for _ in range(depth - 2):
+        inner = [inner]
+    return {**run_tool("echo", f"deep{depth}"), "arguments": {"text": inner}}
+
+
+def test_each_call_may_be_nested_as_deep_as_alone(api):
+    server = api(Gated())
+    server.start()
+    asked = {depth: nested(depth) for depth in (98, 99, 100, 101, 300)}
+    batched = lines_of(server.post("batch", **calls(*((str(id_), "run_tool", body) for id_, body in asked.items()))))
+    alone = {str(id_): server.post("run_tool", **body) for id_, body in asked.items()}
+    assert {line["id"]: (line["status"], line["body"]) for line in batched} == {
+        id_: (answer.status_code, answer.json()) for id_, answer in alone.items()
+    }
+    assert [answer.status_code for answer in alone.values()] == [200, 200, 200, 422, 422]
+
+
+def test_a_batch_too_deep_for_its_numbers_to_be_read_is_422(api):
+    deep = '{"calls":[{"id":"a","verb":"run_tool","body":{"x":' + "[" * 1000 + "1" * 30 + "]" * 1000 + "}}]}"
+    answer = api(Gated()).http.post("/v1/batch", content=deep)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
 async def test_a_slow_call_delays_no_other_and_each_line_comes_when_it_is_done(serve_env):
     env = Gated()
     async with httpx.AsyncClient(base_url=serve_env(env), timeout=20) as http:

@@ -225,7 +225,7 @@ async def test_a_body_that_is_mostly_overhead_is_not_read_for_ever(wire):
     ("part", "told"),
     [
         (LIVEZ[:10], "the URL and the headers of the request"),
-        (b"POST /v1/end_rollout HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", "the body of the request"),
+        (b"POST /v1/end_rollout HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", "the body of the request"),
     ],
 )
 async def test_what_does_not_come_whole_in_time_is_408(wire, part, told):
@@ -243,7 +243,7 @@ async def test_the_body_has_its_own_time_after_the_headers(wire):
     one = wire(request_timeout_s=100)
     one.comes(LIVEZ[:10])
     first = one.protocol._deadline
-    one.comes(b"z HTTP/1.1\r\nContent-Length: 4\r\n\r\n")
+    one.comes(b"z HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
     assert first.cancelled()
     second = one.protocol._deadline
     one.comes(b"ab")
@@ -337,7 +337,7 @@ async def test_a_wish_for_another_protocol_is_passed_over_and_ends_the_connectio
 
 async def test_a_connection_that_the_client_wants_closed_is(wire):
     one = wire()
-    one.comes(LIVEZ.replace(b"Host: x", b"Connection: close"))
+    one.comes(LIVEZ.replace(b"Host: x", b"Host: x\r\nConnection: close"))
     await one.settles()
     assert b"connection: close" in one.transport.writes[0]
     assert one.transport.closed.is_set()
@@ -345,7 +345,9 @@ async def test_a_connection_that_the_client_wants_closed_is(wire):
 
 async def test_a_refusal_has_the_requests_id_where_it_was_read(wire):
     one = wire(max_body_bytes=10)
-    one.comes(b"POST /v1/end_rollout HTTP/1.1\r\nX-Request-Id: mine\r\nTransfer-Encoding: chunked\r\n\r\nnonsense")
+    one.comes(
+        b"POST /v1/end_rollout HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nTransfer-Encoding: chunked\r\n\r\nnonsense"
+    )
     await one.settles()
     assert one.errors == [(400, "bad_request")]
     assert b"x-request-id: mine\r\n" in one.transport.writes[0]

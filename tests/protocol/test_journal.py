@@ -18,6 +18,7 @@ import pytest
 from envport_protocol.errors import InfraError, ServeError
 from envport_protocol.hosting import journal as journal_module
 from envport_protocol.hosting.journal import Journal, JournaledCall, Recovered
+from envport_protocol.hosting.journal_folder import journal_secret
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -244,6 +245,40 @@ def test_the_key_stays_and_everything_is_private(tmp_path):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == {"key": 0o600, "lock": 0o600, "segment-00000002.log": 0o600}
+
+
+def test_a_folder_that_was_made_for_it_is_shut_to_others(tmp_path):
+    for folder in (tmp_path / "empty", tmp_path / "used"):
+        folder.mkdir()
+    with journal_of(tmp_path / "used"):
+        pass
+    for folder in (tmp_path / "empty", tmp_path / "used"):
+        folder.chmod(0o755)
+        with journal_of(folder):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o1777])
+def test_a_folder_of_others_is_refused_and_stays_as_it_is(tmp_path, mode):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    if mode != 0o1777:
+        (shared / "lock").write_text("another's")
+    shared.chmod(mode)
+    before = sorted(path.name for path in shared.iterdir())
+    for ask in (opened, journal_secret):
+        with pytest.raises(ServeError, match=f"Give a folder of its own, such as {shared / 'journal'}, "):
+            ask(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == mode
+    assert sorted(path.name for path in shared.iterdir()) == before
+
+
+def test_a_private_folder_with_other_things_in_it_will_do(tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    (folder / "notes").write_text("mine")
+    with journal_of(folder):
+        assert (folder / "notes").read_text() == "mine"
 
 
 def three_calls(folder: Path) -> Recovered:

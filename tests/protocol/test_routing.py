@@ -330,7 +330,7 @@ def test_the_workers_together_hold_what_was_asked_for():
         max_rollouts=100, max_queued=1, max_running_calls=7, max_threads=8, max_tombstones=10, journal=Path("/j")
     )
     parts = shares(whole, 3)
-    assert [part.max_rollouts for part in parts] == [34, 33, 33]
+    assert [part.max_rollouts for part in parts] == [100] * 3, "they are counted together"
     assert [part.max_running_calls for part in parts] == [3, 2, 2]
     assert [part.max_tombstones for part in parts] == [4, 3, 3]
     assert [part.max_queued for part in parts] == [1, 1, 1]
@@ -361,6 +361,7 @@ def test_an_assignment_goes_through_a_pipe_whole(tmp_path):
     assignment = Assignment(
         number=1,
         places=(tmp_path / "0", tmp_path / "1"),
+        counts=tmp_path / "held",
         env=tmp_path,
         options={"data": "x" * 100_000},
         config=config,

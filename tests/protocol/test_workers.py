@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,10 +10,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import envport
 import httpx
 import psutil
 import pytest
@@ -175,8 +178,8 @@ def test_what_is_told_of_the_server_is_told_of_all_of_it(three: Crew):
         assert page.headers["content-type"].startswith("application/openmetrics-text")
         assert page.text.endswith("# EOF\n")
     assert samples(three, "envport_worker_up") == {f'worker="{number}"': 1.0 for number in range(3)}
-    assert sum(samples(three, "envport_rollouts_open").values()) == 5
-    assert sum(samples(three, "envport_rollouts_limit").values()) == 100
+    until(lambda: sum(samples(three, "envport_rollouts_open").values()) == 5)
+    assert set(samples(three, "envport_rollouts_limit").values()) == {100}
     end_all(three, ids)
 
 
@@ -197,7 +200,7 @@ def test_each_request_is_counted_once(three: Crew):
         for connection in range(6):
             three.run(rollout_id, f"c{connection}", "add", connection, by=1)
             three.run(rollout_id, f"c{connection}", "add", connection, by=1)
-    assert counted() == (answered + 36, executed + 18)
+    until(lambda: counted() == (answered + 36, executed + 18))
     end_all(three, ids)
 
 
@@ -272,6 +275,79 @@ def test_tokens_are_known_to_every_worker(tmp_path):
     assert not any(secret in out + err for secret in [*tokens.values(), *own.values()])
 
 
+def ids_of(worker: int, prefix: str, count: int) -> list[str]:
+    """So many rollout ids of the worker of this number."""
+    return [one for one in (f"{prefix}{n}" for n in range(100 * count)) if owner(one, WORKERS) == worker][:count]
+
+
+def test_one_worker_may_hold_all_that_the_server_may(tmp_path):
+    with crew(tmp_path, max_rollouts=8, max_queued=6, queue_timeout_s=30.0) as server, ThreadPoolExecutor(2) as pool:
+        ids = ids_of(0, "full", 8)
+        assert [server.start(one, number).status_code for number, one in enumerate(ids)] == [200] * 8
+        (waits,) = ids_of(1, "waits", 1)
+        waiting = pool.submit(server.start, waits)
+        until(lambda: server.connections[1].get("/v1/rollouts").json()["queued"] == 1)
+        assert not waiting.done()
+        end_all(server, ids[:1])
+        assert waiting.result().status_code == 200
+        end_all(server, [*ids[1:], waits])
+
+
+def test_a_full_server_refuses_in_every_worker_and_says_how_many_all_hold(tmp_path):
+    with crew(tmp_path, max_rollouts=3, max_queued=0) as server:
+        ids = ids_of(0, "first", 2) + ids_of(1, "second", 1)
+        assert [server.start(one, number).status_code for number, one in enumerate(ids)] == [200] * 3
+        for worker in range(WORKERS):
+            refused = server.start(*ids_of(worker, "refused", 1))
+            assert refused.status_code == 503
+            assert refused.json()["error"]["details"]["rollouts"] == 3
+        _, _, err = server.stop()
+    assert "3 of 3 rollouts are open" in err
+
+
+def test_what_a_killed_worker_held_is_room_for_the_others(tmp_path):
+    with crew(tmp_path, max_rollouts=3, max_queued=6, queue_timeout_s=30.0) as server:
+        victim = server.where(ids_of(0, "victim", 1)[0])
+        ids = ids_of(0, "lost", 3)
+        assert [server.start(one, number).status_code for number, one in enumerate(ids)] == [200] * 3
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in server.pids)
+        server.connect()
+        ids = [*ids_of(1, "one", 2), *ids_of(2, "two", 1)]
+        assert [server.start(one, number).status_code for number, one in enumerate(ids)] == [200] * 3
+        end_all(server, ids)
+
+
+async def test_one_client_holds_just_what_the_manifest_allows(tmp_path):
+    messages = [{"role": "user", "content": "Count."}]
+    most = 0
+    with crew(tmp_path, workers=4, max_rollouts=64) as server:
+
+        async def watch(http: httpx.AsyncClient) -> None:
+            nonlocal most
+            while True:
+                answer = await http.get("/v1/rollouts")
+                if answer.status_code == 200:
+                    most = max(most, answer.json()["total"])
+
+        async with httpx.AsyncClient(base_url=server.url) as http, envport.connect(server.url) as env:
+            assert env.manifest.limits.max_rollouts == 64
+            watching = asyncio.create_task(watch(http))
+            async with asyncio.timeout(30):
+                groups = await asyncio.gather(*(env.start_group(8, messages=messages) for _ in range(8)))
+            assert (await http.get("/v1/rollouts")).json()["total"] == 64
+            one_more = [
+                asyncio.create_task(
+                    http.post("/v1/start_rollout", json={"rollout_id": f"more{n}", "messages": messages}, timeout=30)
+                )
+                for n in range(8)
+            ]
+            assert [(await task).status_code for task in one_more] == [503] * 8
+            await asyncio.gather(*(rollout.end() for group in groups for rollout in group))
+            watching.cancel()
+    assert most == 64
+
+
 def pid_of(server: Crew, connection: httpx.Client) -> int:
     """The process of the worker that has a connection."""
     (stream,) = connection._transport._pool.connections
@@ -282,11 +358,23 @@ def pid_of(server: Crew, connection: httpx.Client) -> int:
     return pid
 
 
+def keep_away_from(server: Crew, pid: int) -> list[httpx.Client]:
+    """The connections that are left when those of a worker are closed."""
+    left = [one for one in server.connections if pid_of(server, one) != pid]
+    for connection in server.connections:
+        if connection not in left:
+            connection.close()
+    server.connections = left
+    return left
+
+
 def play(server: Crew, rollout_id: str, call_ids: list[str]) -> list[tuple[int, str]]:
     """Status and text of adding 1 for each call id, asked again where a worker has just gone away."""
     heard = []
+    deadline = time.monotonic() + 60
     for number, call_id in enumerate(call_ids):
         while True:
+            assert time.monotonic() < deadline, "no worker came back"
             with contextlib.suppress(httpx.TransportError):
                 answer = server.run(rollout_id, call_id, "add", number, by=1)
                 if answer.status_code != 503:
@@ -357,16 +445,6 @@ def test_a_worker_that_a_call_brings_down_again_and_again_comes_back(tmp_path):
 def test_a_worker_that_is_stuck_holds_up_none_but_its_own_rollouts(tmp_path):
     with crew(tmp_path, workers=2) as server:
         ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
-def keep_away_from(server: Crew, pid: int) -> list[httpx.Client]:
-    """The connections that are left when those of a worker are closed."""
-    left = [one for one in server.connections if pid_of(server, one) != pid]
-    for connection in server.connections:
-        if connection not in left:
-            connection.close()
-    server.connections = left
-    return left
-
-
         for rollout_id in ids:
             server.start(rollout_id)
         stuck = server.where(ids[1])
@@ -385,6 +463,41 @@ def keep_away_from(server: Crew, pid: int) -> list[httpx.Client]:
         os.kill(stuck, signal.SIGCONT)
         until(lambda: free[0].get("/readyz").status_code == 200)
         assert text_of(server.run(ids[1], "c", "add", by=1)) == "1"
+
+
+def test_a_worker_that_stays_stuck_is_started_again(tmp_path):
+    with crew(tmp_path, workers=2, heartbeat_s=0.1, journal=str(tmp_path / "journal")) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        for rollout_id in ids:
+            server.start(rollout_id)
+        stuck = server.where(ids[1])
+        keep_away_from(server, stuck)
+        os.kill(stuck, signal.SIGSTOP)
+        broken_off = server.run(ids[1], "c", "add", by=1)
+        assert (broken_off.status_code, broken_off.json()["error"]["code"]) == (503, "not_ready")
+        assert play(server, ids[1], ["c"]) == play(server, ids[0], ["c"]) == [(200, "1")]
+        assert stuck not in server.pids
+        _, _, err = server.stop()
+    assert f"worker 1 (process {stuck}) did not come to its heartbeats for 0.6 s, and was killed" in err
+
+
+def test_a_worker_whose_environment_has_forked_is_started_again(tmp_path):
+    with crew(tmp_path, workers=2, journal=str(tmp_path / "journal")) as server:
+        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
+        forked = []
+        for rollout_id in ids:
+            server.start(rollout_id)
+            forked.append(psutil.Process(server.ask(rollout_id, "fork")))
+        killed = server.where(ids[1])
+        keep_away_from(server, killed)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: killed not in server.pids)
+        assert play(server, ids[1], ["a", "b"]) == [(200, "1"), (200, "2")]
+        psutil.wait_procs(forked[1:], timeout=10)
+        assert [one.is_running() for one in forked] == [True, False]
+        forked.append(psutil.Process(server.ask(f"{ids[1]}.again", "fork")))
+        assert server.stop()[:2] == (0, "stopped\n")
+        assert psutil.wait_procs(forked, timeout=10)[1] == []
 
 
 def test_a_second_signal_ends_what_does_not_listen(tmp_path):
@@ -461,41 +574,6 @@ def test_what_runs_is_finished_when_it_is_told_to_stop(tmp_path, number, status,
         assert (server.process.returncode, told, err) == (status, out, "")
         assert not any(worker.is_running() for worker in workers)
         assert list((tmp_path / "tmp").iterdir()) == []
-
-def test_a_worker_that_stays_stuck_is_started_again(tmp_path):
-    with crew(tmp_path, workers=2, heartbeat_s=0.1, journal=str(tmp_path / "journal")) as server:
-        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
-        for rollout_id in ids:
-            server.start(rollout_id)
-        stuck = server.where(ids[1])
-        keep_away_from(server, stuck)
-        os.kill(stuck, signal.SIGSTOP)
-        broken_off = server.run(ids[1], "c", "add", by=1)
-        assert (broken_off.status_code, broken_off.json()["error"]["code"]) == (503, "not_ready")
-        assert play(server, ids[1], ["c"]) == play(server, ids[0], ["c"]) == [(200, "1")]
-        assert stuck not in server.pids
-        _, _, err = server.stop()
-    assert f"worker 1 (process {stuck}) did not come to its heartbeats for 0.6 s, and was killed" in err
-
-
-def test_a_worker_whose_environment_has_forked_is_started_again(tmp_path):
-    with crew(tmp_path, workers=2, journal=str(tmp_path / "journal")) as server:
-        ids = [next(f"s{n}" for n in range(100) if owner(f"s{n}", 2) == number) for number in range(2)]
-        forked = []
-        for rollout_id in ids:
-            server.start(rollout_id)
-            forked.append(psutil.Process(server.ask(rollout_id, "fork")))
-        killed = server.where(ids[1])
-        keep_away_from(server, killed)
-        os.kill(killed, signal.SIGKILL)
-        assert play(server, ids[1], ["a", "b"]) == [(200, "1"), (200, "2")]
-        assert killed not in server.pids
-        psutil.wait_procs(forked[1:], timeout=10)
-        assert [one.is_running() for one in forked] == [True, False]
-        forked.append(psutil.Process(server.ask(f"{ids[1]}.again", "fork")))
-        assert server.stop()[:2] == (0, "stopped\n")
-        assert psutil.wait_procs(forked, timeout=10)[1] == []
-
 
 
 def refuses(url: str) -> bool:

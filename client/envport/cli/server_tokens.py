@@ -6,16 +6,18 @@ import os
 
 import typer
 from envport_protocol.config import Tokens
+from envport_protocol.server.privacy import hide_process
 
 _SCOPES = {"trainer": "ENVPORT_TRAINER_TOKEN", "agent": "ENVPORT_AGENT_TOKEN", "admin": "ENVPORT_ADMIN_TOKEN"}
 _CHARS = (16, 512)
 
 
 def given_tokens() -> dict[str, str]:
-    """The variables of tokens that are set and not empty, checked as `Tokens` would.
+    """The variables of tokens that are set and not empty.
 
     Raises:
-        typer.BadParameter: one is too short or too long, or two are the same. Their text is not shown.
+        typer.BadParameter: one has a length that `Tokens` would refuse or a character that no header can carry, or two
+            are the same. Their text is not shown.
     """
     given = {name: value for name in _SCOPES.values() if (value := os.environ.get(name))}
     low, high = _CHARS
@@ -34,10 +36,14 @@ def given_tokens() -> dict[str, str]:
 
 
 def take_tokens() -> Tokens | None:
-    """The tokens; None where there are none. The variables are unset, so that no tool's program inherits them."""
+    """The tokens; None where there are none.
+
+    The variables are unset, so that no tool's program inherits them, and the process is hidden, see `hide_process`.
+    """
     given = given_tokens()
     for name in _SCOPES.values():
         os.environ.pop(name, None)
     if not given:
         return None
+    hide_process()
     return Tokens.model_validate({scope: given[name] for scope, name in _SCOPES.items() if name in given})

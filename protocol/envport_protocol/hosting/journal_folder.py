@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -25,11 +26,10 @@ def locked_folder(folder: Path) -> int:
     """The descriptor that holds the folder's lock until it is closed or the process ends. Makes the folder.
 
     Raises:
-        ServeError: another process holds it, and goes on doing so.
+        ServeError: another process holds it, and goes on doing so; or it is no folder for a journal alone.
         OSError: the folder cannot be made or is another user's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    _make_private(folder)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_PATIENCE_S
@@ -49,11 +49,11 @@ def journal_secret(folder: Path) -> bytes:
     """The 32 random bytes that this folder keeps, made at the first time. Needs no lock.
 
     Raises:
-        ServeError: they can be neither read nor written.
+        ServeError: they can be neither read nor written, or it is no folder for a journal alone.
     """
     path = folder / "key"
     with journal_boundary(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
         if not path.exists():
             _make_secret(path)
         secret = path.read_bytes()
@@ -72,6 +72,26 @@ def journal_boundary(folder: Path) -> Generator[None]:
             f"the journal {folder} cannot be used: {error}; expected a folder that belongs to this user and can be "
             "written: choose another, or serve without a journal"
         ) from error
+
+
+def _make_private(folder: Path) -> None:
+    """Makes the folder, or shuts others out of one that is empty or a journal's. Others' folders stay as they are.
+
+    Raises:
+        ServeError: it has other things in it, and other users can read them.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    if not mode & 0o077:
+        return
+    key = folder / "key"
+    is_journal = key.is_file() and key.stat().st_size == _SECRET_BYTES
+    if mode & stat.S_ISVTX or not (is_journal or not any(folder.iterdir())):
+        raise ServeError(
+            f"the folder {folder} is open to other users and not for a journal alone; a journal holds ground truths. "
+            f"Give a folder of its own, such as {folder / 'journal'}, which is then made for this user only"
+        )
+    folder.chmod(0o700)
 
 
 def _has_locked(lock: int) -> bool:

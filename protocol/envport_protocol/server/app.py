@@ -24,6 +24,7 @@ from envport_protocol.server.event_log import EventLog, add_event_log
 from envport_protocol.server.mcp import McpEndpoint
 from envport_protocol.server.metrics import Metrics, add_metrics
 from envport_protocol.server.openapi import openapi_document
+from envport_protocol.server.origin import check_origin
 from envport_protocol.server.page import add_page
 from envport_protocol.server.readiness import Readiness
 from envport_protocol.server.reading import parse_query
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from envport_protocol.env import BaseEnv
+    from envport_protocol.hosting.line import Elsewhere
     from envport_protocol.hosting.observer import Observer
 
 _CLOSE_TIMEOUT_S = 5.0
@@ -44,10 +46,17 @@ _MAX_TOLD = 200
 """Characters of a path that an error repeats."""
 
 
-def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Observer | None = None) -> EnvApp:
+def create_app(
+    env: BaseEnv,
+    *,
+    config: ServeConfig | None = None,
+    observer: Observer | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> EnvApp:
     """The app that serves `env`. The environment is asked for its tools and tasks once, in the background.
 
-    `observer` is told of each event, beside the metrics and the log.
+    `observer` is told of each event, beside the metrics and the log. `elsewhere` holds rollouts too, and with those
+    here they are `max_rollouts` at most.
 
     Raises:
         EnvDefinitionError: `env` is no BaseEnv, or one of its methods asks for what the server does not have.
@@ -55,7 +64,7 @@ def create_app(env: BaseEnv, *, config: ServeConfig | None = None, observer: Obs
     config = config or ServeConfig()
     metrics, events = Metrics(), EventLog()
     observers: list[Observer] = [metrics, events] if observer is None else [metrics, events, observer]
-    app = EnvApp(Host(env, config, Observers(*observers), serves=("batch", "mcp")))
+    app = EnvApp(Host(env, config, Observers(*observers), serves=("batch", "mcp"), elsewhere=elsewhere))
     add_metrics(app, app.desk.host, metrics)
     app.state.metrics = metrics
     add_event_log(app, events)
@@ -110,6 +119,8 @@ class EnvApp(FastAPI):
 
         path: str = scope["path"]
         try:
+            if self.desk.host.config.tokens is None:
+                check_origin(headers, has_tokens=False)
             caller = self.desk.gate.admit(path, needed_for(path), headers.get(b"authorization"))
             scope.setdefault("state", {})["caller"] = caller
             await super().__call__(scope, receive, send_with_id)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from envport_protocol.server.logs import LogFormat, LogLevel
 
 _SIZE = Struct(">Q")
-_SHARED_OUT = ("max_rollouts", "max_queued", "max_running_calls", "max_tombstones")
-"""Not the threads: each worker has an interpreter of its own for them to take turns in."""
+_SHARED_OUT = ("max_queued", "max_running_calls", "max_tombstones")
+"""Not the rollouts, which are counted together. Not the threads: each worker has an interpreter of its own for them to
+take turns in."""
 _CLOSE_S = 10.0
 _MAX_PLACE_BYTES = 100
 """The path of a unix socket may have 103 to 107 bytes."""
@@ -45,6 +46,8 @@ class Assignment:
     number: int
     places: tuple[Path, ...]
     """The unix sockets of all workers, by their numbers."""
+    counts: Path
+    """The file of `HeldCounts`."""
     env: Path
     """The environment's folder."""
     options: dict[str, Any]

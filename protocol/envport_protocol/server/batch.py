@@ -12,7 +12,7 @@ from envport_protocol.errors import InvalidRequestError, WireError
 from envport_protocol.messages import BatchRequest
 from envport_protocol.server.answers import Answer, error_answer
 from envport_protocol.server.endpoint import Endpoint, server_failure
-from envport_protocol.server.reading import parse_body, read_body
+from envport_protocol.server.reading import check_depth, parse_fields, parse_json, read_body
 from envport_protocol.server.scopes import NEEDED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class BatchEndpoint(Endpoint):
         """Nothing is left to send."""
         config = self._config
         body = await read_body(asked.receive, asked.headers, config.max_body_bytes, config.request_timeout_s)
-        calls = parse_body(body, BatchRequest).calls
+        calls = parse_fields(parse_json(body, BatchRequest.__name__, may_be_deep=True), BatchRequest).calls
         if len(calls) > config.max_batch:
             raise InvalidRequestError(
                 f"the batch has {len(calls)} calls, the most is {config.max_batch}; send several",
@@ -78,6 +78,7 @@ class BatchEndpoint(Endpoint):
         try:
             if is_again:
                 raise InvalidRequestError(f"another call of this batch has the id {call.id!r} too; each needs its own")
+            check_depth(call.body)
             caller.check_scope(path, NEEDED[path])
             answer = await self._desk.answer(verb, path, call.body, caller, asked)
         except WireError as error:

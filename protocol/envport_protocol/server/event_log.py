@@ -76,9 +76,10 @@ class EventLog:
         load = "the server is still starting, or full"
         if self._host is not None:
             counts = self._host.counts()
-            fields |= {"rollouts": counts.rollouts, "queued": counts.queued, "running": counts.running}
+            rollouts = counts.rollouts + counts.rollouts_elsewhere
+            fields |= {"rollouts": rollouts, "queued": counts.queued, "running": counts.running}
             load = (
-                f"{counts.rollouts} of {counts.max_rollouts} rollouts are open, {counts.queued} of {counts.max_queued} "
+                f"{rollouts} of {counts.max_rollouts} rollouts are open, {counts.queued} of {counts.max_queued} "
                 f"starts wait, {counts.running} calls run"
             )
         log.warning("answered 503: %d requests; %s", count, load, extra=fields)

@@ -112,9 +112,15 @@ class GuardedProtocol(HttpToolsProtocol):
             raise self._refused(
                 BadRequestError("the request asks for another protocol by `Upgrade`; this server speaks HTTP/1.1 alone")
             )
+        is_old = self.parser.get_http_version() == "1.0"
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or not (hosts or is_old):
+            raise self._refused(BadRequestError(f"the request has {len(hosts)} Host headers; HTTP/1.1 expects one"))
         self._in_body = True
         self._drop_deadline()
         super().on_headers_complete()
+        if is_old:
+            self.cycle.__class__ = _OldCycle
         self.headers = _NoMore()
         self.scope["extensions"] = _EXTENSIONS
 
@@ -193,6 +199,19 @@ class GuardedProtocol(HttpToolsProtocol):
         request_id = id_of(dict(self.scope["headers"] if self.scope else ()))
         headers = [*self.server_state.default_headers, JSON, (b"x-request-id", request_id), CLOSE]
         return _written(answer, headers, answer.body)
+
+
+class _OldCycle(RequestResponseCycle):
+    """A request of HTTP/1.0, which has no chunks: the end of the connection is the end of a body of unknown length."""
+
+    async def send(self, message: Any) -> None:
+        """Sends a part of the answer."""
+        if message["type"] == "http.response.start":
+            self._is_endless = not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            self.chunked_encoding = False if self._is_endless else None
+        elif self._is_endless:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class _NoMore(list[tuple[bytes, bytes]]):

@@ -81,17 +81,10 @@ async def _read_on(receive: Receive, begun: bytes, max_bytes: int, timeout_s: fl
     return b"".join(chunks)
 
 
-def parse_body(body: bytes, model: type[M]) -> M:
-    """The message in a body.
-
-    Raises:
-        InvalidRequestError: not JSON, nested too deep, or not this message.
-    """
-    return parse_fields(parse_json(body, model.__name__), model)
-
-
-def parse_json(body: bytes, expected: str) -> Any:
+def parse_json(body: bytes, expected: str, *, may_be_deep: bool = False) -> Any:
     """The JSON value of a body in which a message of the name `expected` should be.
+
+    With `may_be_deep` its parts are left for `check_depth`.
 
     Raises:
         InvalidRequestError: not JSON, nested too deep, or with a number that a double or 64 bits cannot hold.
@@ -100,11 +93,21 @@ def parse_json(body: bytes, expected: str) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequestError(f"the body is not JSON: {error}; expected a {expected} as JSON in UTF-8") from error
-    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth_is_over(value, _MAX_DEPTH):
-        raise InvalidRequestError(f"the body is nested deeper than {_MAX_DEPTH} levels; nest it less deep")
+    if not may_be_deep and body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
+        check_depth(value)
     if _LONG_NUMBER in body.translate(_DIGITS):
         _refuse_huge_integers(body)
     return value
+
+
+def check_depth(value: Any) -> None:
+    """Passes where a body of this JSON value is not nested too deep.
+
+    Raises:
+        InvalidRequestError: it is.
+    """
+    if _depth_is_over(value, _MAX_DEPTH):
+        raise InvalidRequestError(f"the body is nested deeper than {_MAX_DEPTH} levels; nest it less deep")
 
 
 def parse_query(query: Mapping[str, str], model: type[M]) -> M:
@@ -181,7 +184,10 @@ def _depth_is_over(value: Any, max_depth: int) -> bool:
 
 def _refuse_huge_integers(body: bytes) -> None:
     # orjson reads them as floats, and so as other numbers than were sent.
-    json.loads(body, parse_int=_integer_of_64_bits)
+    try:
+        json.loads(body, parse_int=_integer_of_64_bits)
+    except RecursionError:
+        raise InvalidRequestError("the body is nested too deep; nest it less deep") from None
 
 
 def _integer_of_64_bits(digits: str) -> int:

@@ -37,15 +37,21 @@ _ACCEPT_PAUSE_S = 1.0
 class Supervisor:
     """Keeps a worker running for each assignment, with the clients of `listener`.
 
-    Prints `ready_line` of the environment's name when all are ready for the first time.
+    Prints `ready_line` of the environment's name when all are ready for the first time. `ended` is called with the
+    number of each worker whose process has ended.
     """
 
     def __init__(
-        self, listener: socket.socket, assignments: Sequence[Assignment], ready_line: Callable[[str], str]
+        self,
+        listener: socket.socket,
+        assignments: Sequence[Assignment],
+        ready_line: Callable[[str], str],
+        ended: Callable[[int], None],
     ) -> None:
         self._listener = listener
         self._assignments = assignments
         self._ready_line = ready_line
+        self._ended = ended
         self._processes: dict[int, WorkerProcess] = {}
         self._taking = deque[WorkerProcess]()
         """The workers that take connections; the last one got the latest."""
@@ -100,6 +106,7 @@ class Supervisor:
             begun = time.monotonic()
             process = self._processes[assignment.number] = WorkerProcess(assignment)
             status = await self._run(process)
+            self._ended(assignment.number)
             if self._stopping.is_set():
                 break
             failed_starts = 0 if process.is_ready else failed_starts + 1
@@ -172,13 +179,6 @@ def _cannot_start(process: WorkerProcess, times: int, status: int) -> EnvportErr
     return ServeError(f"{process.name} ended {times} times before it was ready; the last time it {_how(status)}")
 
 
-def _how(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
 def _why(process: WorkerProcess, status: int) -> str:
     if process.failure is not None:
         return f"could not start: {process.failure}"
@@ -187,3 +187,10 @@ def _why(process: WorkerProcess, status: int) -> str:
     return _how(status)
 
 
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -26,8 +26,10 @@ from envport_protocol.server.assignment import Assignment
 from envport_protocol.server.channel import STOP, What, WorkerEnd
 from envport_protocol.server.forwarding import Forwarding
 from envport_protocol.server.gathering import OwnMetrics, gathered
+from envport_protocol.server.held_counts import OtherWorkers
 from envport_protocol.server.lifespan import run_during
 from envport_protocol.server.logs import configure_logging, secrets_of
+from envport_protocol.server.privacy import hide_process
 from envport_protocol.server.serving import EnvServer
 
 if TYPE_CHECKING:
@@ -54,11 +56,14 @@ def main() -> None:
 
 def _serve(supervisor: WorkerEnd, life: int, assignment: Assignment) -> None:
     config = assignment.config
+    if config.tokens is not None:
+        hide_process()
     life_line = LifeLine(life, assignment)
     life_line.start()
     if assignment.log_format is not None:
         configure_logging(assignment.log_format, assignment.log_level, secrets=secrets_of(config))
-    app = create_app(load_env(assignment.env, assignment.options), config=config)
+    others = OtherWorkers(assignment.counts, assignment.number)
+    app = create_app(load_env(assignment.env, assignment.options), config=config, elsewhere=others)
     server = WorkerServer(app, supervisor, assignment)
     life_line.server = server
     server.run()
@@ -141,7 +146,8 @@ class LifeLine(threading.Thread):
             self.server.should_exit = True
             time.sleep(self._assignment.stop_timeout_s)
         place = self._assignment.places[self._assignment.number]
-        place.unlink(missing_ok=True)
+        for path in (place, self._assignment.counts):
+            path.unlink(missing_ok=True)
         with suppress(OSError):
             place.parent.rmdir()  # in place of the supervisor, the last worker does
         os.killpg(0, signal.SIGKILL)  # with what the environment started: it would keep the journal

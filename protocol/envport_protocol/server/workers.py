@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from envport_protocol.project import load_project
 from envport_protocol.server.assignment import Assignment, places_of, shares
 from envport_protocol.server.exposure import refuse_open
+from envport_protocol.server.held_counts import HeldCounts
 from envport_protocol.server.logs import configure_logging, secrets_of
 from envport_protocol.server.serving import bound_socket, url_of
 from envport_protocol.server.supervisor import Supervisor
@@ -56,10 +57,12 @@ def run_workers(
         configure_logging(log_format, log_level, secrets=secrets_of(configs[0]))
     with bound_socket(host, port) as listener, places_of(workers) as places:
         refuse_open(listener, config, allow_open=allow_open)
+        counts = HeldCounts.create(places[0].with_name("held"), workers)
         assignments = [
             Assignment(
                 number=number,
                 places=places,
+                counts=counts.path,
                 env=Path(env).resolve(),
                 options=options or {},
                 config=share,
@@ -71,7 +74,7 @@ def run_workers(
             for number, share in enumerate(configs)
         ]
         told = f"{config.version} at {url_of(listener, host)}"
-        supervisor = Supervisor(listener, assignments, lambda name: f"envport: serving {name} {told}")
+        supervisor = Supervisor(listener, assignments, lambda name: f"envport: serving {name} {told}", counts.forget)
         asyncio.run(_supervise(supervisor, assignments[0].stop_timeout_s + _MARGIN_S))
     if supervisor.failure is not None:
         raise supervisor.failure
