@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import httpx
+import orjson
 import pytest
 from envport_protocol.hosting.journal import Journal
 
@@ -296,10 +298,15 @@ def test_a_server_that_would_answer_otherwise_says_lost_and_gives_no_wrong_answe
 
 
 def test_a_record_that_this_version_cannot_read_is_a_lost_rollout(tmp_path):
-    identity = {"name": "chain", "version": "1", "digest": None, "options": None}
-    journal = Journal.open(tmp_path / "journal", identity, idle_timeout_s=600)
-    journal.started("old", b'{"another": "form"}', b"{}", keep_calls=True)
-    journal.close()
     with serving(tmp_path) as server:
+        server.stop()
+        (written,) = (tmp_path / "journal").glob("*.log")
+        told = re.search(rb'"identity":(\{.*?\})', written.read_bytes())
+        assert told is not None
+        identity = {name: value for name, value in orjson.loads(told[1]).items() if name != "boot"}
+        journal = Journal.open(tmp_path / "journal", identity, idle_timeout_s=600)
+        journal.started("old", b'{"another": "form"}', b"{}", keep_calls=True)
+        journal.close()
+        server.start()
         answer = server.link("old", 0)
         assert "was journaled by another version of envport; start a new one" in lost(answer.status_code, answer.json())
