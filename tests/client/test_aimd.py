@@ -367,17 +367,27 @@ async def test_a_start_whose_answer_nobody_heard_is_ended_and_then_makes_room(ho
     assert [request.url.path for request in script.requests][-2:] == ["/v1/end_rollout", "/v1/start_rollout"]
 
 
-async def test_a_client_that_is_closed_first_ends_what_nobody_heard_of(http, script):
-    async with envport.connect(URL, http=http) as env:
-        script.hangs = True
+async def test_a_client_that_is_closed_first_ends_what_nobody_heard_of(script):
+    script.say("/v1/end_rollout", {"rollout_id": "unheard"})
+    ended: list[dict] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/start_rollout":
+            starting.cancel()
+            await asyncio.Event().wait()
+        told = await script.answer(request)
+        await turns()
+        ended.extend(script.bodies("/v1/end_rollout"))
+        return told
+
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http,
+        envport.connect(URL, http=http) as env,
+    ):
         starting = asyncio.create_task(env.start_rollout(task_id="t", rollout_id="unheard"))
-        while script.count("/v1/start_rollout") == 0:
-            await asyncio.sleep(0)
-        script.hangs = False
-        starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-    assert script.bodies("/v1/end_rollout") == [{"rollout_id": "unheard"}]
+    assert ended == [{"rollout_id": "unheard"}]
 
 
 async def test_a_forgotten_rollout_makes_room(http, script):
@@ -520,5 +530,6 @@ async def test_a_group_is_started_when_a_server_that_was_full_has_room_again(ser
         group = asyncio.create_task(client.start_group(8, messages=[{"role": "user", "content": ""}]))
         while client._connected.limiter._halved_at < 0:
             await asyncio.sleep(0.01)
+        assert client._connected.limiter.limit == 8
         await asyncio.gather(*(rollout.end() for rollout in held))
         assert len(await asyncio.wait_for(group, 10)) == 8

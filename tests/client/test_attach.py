@@ -50,11 +50,11 @@ async def test_an_agent_uses_the_tools_of_the_rollout_whose_token_it_has_and_no_
                 assert (attached.rollout_id, attached.task_id, attached.messages) == (rollout.rollout_id, None, [])
                 assert [tool.name for tool in attached.tools] == ["count"]
                 assert (await attached.run_tool("count")).text == "1"
+                assert agent._connected.limiter.held == 0
                 with pytest.raises(envport.ForbiddenError):
                     await attached.compute_reward("mine")
                 with pytest.raises(envport.ForbiddenError):
                     await attached.end()
-            assert agent._connected.limiter.held == 0
             with pytest.raises(envport.ForbiddenError):
                 await agent.attach(other.rollout_id)
         assert served.ended == []
