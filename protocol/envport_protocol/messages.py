@@ -32,6 +32,10 @@ Score = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number. NaN and the infinities are refused at the edge."""
 
 
+_MAX_ITEMS = 10_000
+"""Of a list in a request."""
+
+
 class Outcome(StrEnum):
     """How a call ended, and by that whose fault it was."""
 
@@ -63,13 +67,17 @@ class Message(_Answer):
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], Field(max_length=_MAX_ITEMS)] | None = None
     tool_call_id: str | None = None
 
     @field_validator("content", mode="before", json_schema_input_type=str | None)
     @classmethod
     def _null_is_no_text(cls, content: Any) -> Any:
         return "" if content is None else content
+
+
+Conversation = Annotated[list[Message], Field(max_length=_MAX_ITEMS)]
+"""Messages in a request."""
 
 
 class ToolSpec(_Answer):
@@ -167,7 +175,7 @@ class StartRolloutRequest(_Request):
     task_id: str | None = None
     split: str | None = None
     index: Place | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Annotated[Conversation, Field(min_length=1)] | None = None
     ground_truth: Any = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1), BeforeValidator(_whole)] = 0
 
@@ -254,7 +262,7 @@ class ComputeRewardRequest(_Request):
     """`POST /v1/compute_reward`, once per rollout. A repeat with the same arguments returns the stored answer."""
 
     rollout_id: Id
-    completion: str | list[Message]
+    completion: str | Conversation
     ground_truth: Any = None
 
 
@@ -279,7 +287,7 @@ class GroupMember(_Request):
     """One rollout of a group and what the model wrote in it."""
 
     rollout_id: Id
-    completion: str | list[Message]
+    completion: str | Conversation
     ground_truth: Any = None
 
 
@@ -354,7 +362,7 @@ class BatchCall(_Request):
 class BatchRequest(_Request):
     """`POST /v1/batch`. The answers come as NDJSON, one `BatchLine` for each call, in the order of their completion."""
 
-    calls: Annotated[list[BatchCall], Field(min_length=1)]
+    calls: Annotated[list[BatchCall], Field(min_length=1, max_length=1024)]
 
 
 class BatchLine(_Answer):

@@ -50,6 +50,13 @@ def tool_body(result: Any) -> bytes:
     return answer.__pydantic_serializer__.to_json(answer)
 
 
+def without_step_rewards(body: bytes) -> bytes:
+    """The body of a tool's answer as an agent is told it: no step rewards."""
+    if body.endswith(_WITHOUT_REWARDS):
+        return body
+    return orjson.dumps(orjson.loads(body) | {"rewards": {}})
+
+
 def tool_error_answer(text: str) -> RunToolAnswer:
     """The model's own fault: it reads the text and goes on; a trainer may learn from it."""
     return RunToolAnswer(content=[TextContent(text=text)], outcome=Outcome.TOOL_ERROR)
@@ -81,4 +88,5 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+_WITHOUT_REWARDS = (b',"rewards":{},"done":false}', b',"rewards":{},"done":true}')
 _BEFORE_TEXT, _AFTER_TEXT = run_tool_answer("|").model_dump_json().encode().split(b'"|"')

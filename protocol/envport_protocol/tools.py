@@ -21,6 +21,8 @@ INJECTED = frozenset({"self", "rollout_id", "tool_name"})
 """Names that the server fills in; never part of a tool's schema, never taken from the model."""
 
 _MARK = "__envport_tool__"
+_MAX_ERRORS = 5000
+"""Of arguments, of which the first is looked for: all of them become dicts at once."""
 
 _TYPE_WORDS = {
     "string": ("string", "str", "text"),
@@ -93,6 +95,9 @@ class MethodTool:
         try:
             return dict(self._adapter.validate_python(dict(arguments)))
         except ValidationError as error:
+            count = error.error_count()
+            if count > _MAX_ERRORS:
+                raise ToolError(f"{self.spec.name}: {count} of the values in its arguments do not fit") from error
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "arguments"
             raise ToolError(f"{self.spec.name}: {place}: {first['msg']}") from error

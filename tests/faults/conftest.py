@@ -111,6 +111,11 @@ class Target:
         """What is behind the routes."""
         return self._thread._server.config.app.state.host
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._thread._server.server_state.connections)
+
     def open_rollouts(self) -> int:
         """How many rollouts the server holds."""
         return self.counts.rollouts

@@ -234,21 +234,23 @@ def many(item: bytes) -> bytes:
     return b"[" + b",".join([item] * (4 * 10**6 // (len(item) + 1))) + b"]"
 
 
+UNKNOWN_FIELDS = b"{" + b",".join(b'"%d":1' % number for number in range(350_000)) + b"}"
 WRONG_ITEMS = {
     "arguments": lambda: run_tool(b'{"numbers":%s}' % many(b'"a"'), b'"add"'),
     "a batch": lambda: ("batch", b'{"calls":%s}' % many(b"{}")),
     "a completion": lambda: ("compute_reward", b'{"rollout_id":"fuzz","completion":%s}' % many(b"{}")),
     "messages": lambda: ("start_rollout", b'{"rollout_id":"fuzz-2","messages":%s}' % many(b"[]")),
+    "calls of a message": lambda: (
+        "compute_reward",
+        b'{"rollout_id":"fuzz","completion":[{"role":"assistant","tool_calls":%s}]}' % many(b"0"),
+    ),
     "members": lambda: ("compute_group_reward", b'{"group_id":"g","members":%s}' % many(b"{}")),
-    "unknown fields": lambda: ("end_rollout", b"{" + b",".join(b'"%d":1' % n for n in range(350_000)) + b"}"),
+    "unknown fields": lambda: ("end_rollout", UNKNOWN_FIELDS),
+    "unknown fields of a member": lambda: ("compute_group_reward", b'{"group_id":"g","members":[%s]}' % UNKNOWN_FIELDS),
 }
 
 
-SLOW = {"arguments", "a batch", "a completion", "messages"}
-ALL_ARE_TOLD = pytest.mark.xfail(reason="every problem is found before five are told")
-
-
-@pytest.mark.parametrize("where", [pytest.param(one, marks=[ALL_ARE_TOLD] * (one in SLOW)) for one in WRONG_ITEMS])
+@pytest.mark.parametrize("where", WRONG_ITEMS)
 def test_a_body_full_of_wrong_items_is_refused_soon(prober, where):
     prober.fresh()
     verb, body = WRONG_ITEMS[where]()

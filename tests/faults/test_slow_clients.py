@@ -13,13 +13,14 @@ from .conftest import served
 from .wire import request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .conftest import Target
 
 TIMEOUT_S = 0.4
 LATE = (408, "request_timeout")
 START = b'{"rollout_id":"slow","split":"train","index":0}'
+PAGE = b'{"rollout_id":"slow","call_id":"c","tool_name":"page"}'
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,14 @@ def hasty(hasty_of_module: Target) -> Iterator[Target]:
     hasty_of_module.plays_a_rollout()
     assert hasty_of_module.env.open == set()
     assert hasty_of_module.open_rollouts() == 0
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Returns once it does; fails after ten seconds."""
+    late = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < late
+        time.sleep(0.005)
 
 
 def drip(wire, data: bytes, done: threading.Event) -> None:
@@ -86,20 +95,33 @@ def test_a_connection_may_rest_between_requests_for_longer(hasty):
         assert wire.reply().status == 200
 
 
-def test_one_who_does_not_read_his_answers_holds_up_nobody(hasty):
-    assert hasty.post("start_rollout", START).status == 200
-    calls = [
-        {"id": f"{n}", "verb": "run_tool", "body": {"rollout_id": "slow", "call_id": f"c{n}", "tool_name": "page"}}
-        for n in range(32)
-    ]
-    with hasty.wire() as wire:
-        wire.send(request("POST", "/v1/batch", json.dumps({"calls": calls}).encode()))
+def pages(*call_ids: str) -> bytes:
+    """A batch of calls with a large answer each."""
+    page = {"rollout_id": "slow", "tool_name": "page"}
+    calls = [{"id": f"{n}", "verb": "run_tool", "body": {**page, "call_id": id_}} for n, id_ in enumerate(call_ids)]
+    return request("POST", "/v1/batch", json.dumps({"calls": calls}).encode())
+
+
+def test_one_who_does_not_read_his_answers_holds_up_nobody(target):
+    assert target.post("start_rollout", START).status == 200
+    with target.wire() as wire:
+        wire.send(pages(*(f"c{number}" for number in range(32))))
         wire.send(request("GET", "/livez") * 50)
         for _ in range(3):
-            hasty.plays_a_rollout()
+            target.plays_a_rollout()
         lines = wire.reply().body.splitlines()
-        assert sorted(json.loads(line)["id"] for line in lines) == sorted(call["id"] for call in calls)
+        assert sorted(int(json.loads(line)["id"]) for line in lines) == [*range(32)]
         assert [wire.reply().status for _ in range(50)] == [200] * 50
+    assert target.post("end_rollout", b'{"rollout_id":"slow"}').status == 200
+
+
+def test_one_who_never_reads_loses_his_connection(hasty):
+    assert hasty.post("start_rollout", START).status == 200
+    for asked in (pages(*["c"] * 32), request("POST", "/v1/run_tool", PAGE) * 32):
+        with hasty.wire() as wire:
+            wire.send(asked)
+            until(lambda: hasty.connections == 1)
+            until(lambda: hasty.connections == 0)
     assert hasty.post("end_rollout", b'{"rollout_id":"slow"}').status == 200
 
 

@@ -264,6 +264,41 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_gets_all_in_the_end(api
     assert texts == [chr(97 + number) * 100_000 for number in range(20)]
 
 
+async def test_no_call_begins_while_much_waits_to_be_sent():
+    observer, may_send, pieces = Observed(), asyncio.Event(), []
+    app = create_app(Gated(), observer=observer)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://env") as http:
+        await http.post("/v1/start_rollout", json={"rollout_id": "r1", "messages": [{"role": "user", "content": "?"}]})
+        same = run_tool("large", "12345", "c1")
+        await http.post("/v1/run_tool", json=same)
+        body = json.dumps(calls(*((str(number), "run_tool", same) for number in range(100)))).encode()
+        observer.heard.clear()
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            if "body" in message:
+                pieces.append(message["body"])
+                await may_send.wait()
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/batch", "headers": [], "query_string": b""}
+        answering = asyncio.create_task(app(scope, receive, send))
+        while not pieces:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(observer.heard) in range(8, 11)
+        may_send.set()
+        await answering
+        await http.post("/v1/end_rollout", json={"rollout_id": "r1"})
+    await app.desk.readiness.stop()
+    lines = [json.loads(line) for line in b"".join(pieces).splitlines()]
+    assert sorted(int(line["id"]) for line in lines) == [*range(100)]
+    assert {line["body"]["content"][0]["text"] for line in lines} == {"12345" * 100_000}
+    assert max(len(piece) for piece in pieces) == 2**16
+
+
 def chunks_of(streamed):
     """The chunks of a chunked body."""
     while streamed:

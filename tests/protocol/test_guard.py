@@ -43,6 +43,10 @@ class Transport(asyncio.Transport):
         self.closed = asyncio.Event()
         self.is_read = True
         self.protocol = None
+        self.unread = [0]
+
+    def get_write_buffer_size(self):
+        return self.unread.pop(0)
 
     def get_extra_info(self, name, default=None):
         return {"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)}.get(name, default)
@@ -73,6 +77,9 @@ class Transport(asyncio.Transport):
         if not self.closed.is_set():
             self.closed.set()
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self):
+        self.close()
 
 
 class Wire:
@@ -363,3 +370,14 @@ async def test_a_slow_reader_is_written_to_no_further(wire):
     one.protocol.resume_writing()
     await one.settles()
     assert one.answers == [ALIVE]
+
+
+async def test_one_who_reads_no_further_loses_the_connection(wire):
+    one = wire(request_timeout_s=0.05)
+    one.transport.unread = [200_000, 160_000, 120_000, 110_000]
+    one.protocol.pause_writing()
+    one.comes(LIVEZ)
+    async with asyncio.timeout(10):
+        await one.transport.closed.wait()
+    await one.settles()
+    assert (one.transport.unread, one.transport.writes) == ([], [])

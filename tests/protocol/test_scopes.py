@@ -10,7 +10,7 @@ import re
 
 import httpx
 import pytest
-from envport_protocol import BaseEnv
+from envport_protocol import BaseEnv, ToolResult
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ForbiddenError, UnauthorizedError
 from envport_protocol.hosting.rollout_key import RolloutKey
@@ -108,8 +108,8 @@ def routes():
 class Served:
     """A server of its own with two rollouts, `g.mine` and `g.other`, and their tokens."""
 
-    def __init__(self, config=CONFIG):
-        app = create_app(Secretive(), config=config)
+    def __init__(self, config=CONFIG, env=None):
+        app = create_app(env or Secretive(), config=config)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
         self.app = app
 
@@ -138,8 +138,46 @@ class Served:
         return await self.http.post(path, json=BODIES[path.removeprefix("/v1/")], headers=headers)
 
 
+class Stepping(Secretive):
+    def list_tools(self):
+        return [{"name": name, "parameters": {}} for name in ("look", "end")]
+
+    def run_tool(self, rollout_id, tool_name):
+        return ToolResult('"rewards":{},"done":true}', rewards={"step": 0.5}, done=tool_name == "end")
+
+
 def bearer(token):
     return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize(
+    ("config", "whose", "told"),
+    [
+        (CONFIG, "mine", {}),
+        (CONFIG, "agent", {}),
+        (CONFIG, "trainer", {"step": 0.5}),
+        (CONFIG, "admin", {"step": 0.5}),
+        (ServeConfig(), "mine", {}),
+        (ServeConfig(), None, {"step": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("name", ["look", "end"])
+async def test_step_rewards_are_for_trainers_whoever_asks_first(config, whose, told, name):
+    async with Served(config, Stepping()) as served:
+        headers = bearer(served.mine if whose == "mine" else TOKENS.get(whose))
+        body = {**BODIES["run_tool"], "tool_name": name}
+        alone = (await served.http.post("/v1/run_tool", json=body, headers=headers)).json()
+        batch = {"calls": [{"id": "a", "verb": "run_tool", "body": body}]}
+        line = (await served.http.post("/v1/batch", json=batch, headers=headers)).json()
+        whole = (await served.http.post("/v1/run_tool", json=body, headers=bearer(TOKENS["trainer"]))).json()
+    assert whole == {
+        "content": [{"type": "text", "text": '"rewards":{},"done":true}'}],
+        "outcome": "ok",
+        "trainable": True,
+        "rewards": {"step": 0.5},
+        "done": name == "end",
+    }
+    assert alone == line["body"] == {**whole, "rewards": told}
 
 
 def test_every_route_of_the_server_has_its_row_here():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import date  # noqa: TC003 - a tool's hint, read when it runs
 from enum import StrEnum
 from typing import Literal
 
@@ -10,8 +12,10 @@ from envport_protocol import BaseEnv, ToolError, ToolResult, ToolSpec, tool
 from envport_protocol.errors import EnvDefinitionError
 from envport_protocol.messages import RunToolAnswer, TextContent
 from envport_protocol.results import run_tool_answer
-from envport_protocol.tools import as_tool_spec, parameters_schema
+from envport_protocol.tools import as_tool_spec, method_tools, parameters_schema
 from envport_protocol.toolset import ToolSet
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
 
 
 class Unit(StrEnum):
@@ -171,6 +175,73 @@ def test_arguments_that_do_not_fit_are_told_to_the_model(arguments, told):
     with pytest.raises(ToolError) as caught:
         ToolSet([{"name": "find", "parameters": schema}]).check("find", arguments)
     assert str(caught.value) == told
+
+
+FEW = "The arguments do not fit sum: numbers.0: 'x' is not of type 'integer'. Expected: numbers (array)."
+MANY = "The arguments do not fit sum, and are too large to say where. Expected: numbers (array)."
+
+
+@pytest.mark.parametrize(
+    ("count", "item", "told"),
+    [(1, "x", FEW), (800_000, "x", MANY), (1, "x" * 400_000, MANY), (40_000, {"a": 1}, MANY)],
+    ids=["few", "many values", "a long value", "many that are to differ"],
+)
+@pytest.mark.parametrize("kind", ["plain", "optional", "of a pattern that Python alone knows"])
+def test_arguments_of_any_size_are_soon_refused(count, item, told, kind):
+    numbers = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    if kind == "optional":
+        numbers = {"type": "array", "anyOf": [numbers, {"type": "null"}]}
+    elif kind != "plain":
+        numbers["items"] = {"type": "integer", "pattern": "(?i:x)(?P<a>y)(?(a)z)"}
+    schema = {"type": "object", "properties": {"numbers": numbers}, "required": ["numbers"]}
+    tools = ToolSet([{"name": "sum", "parameters": schema}])
+    arguments = {"numbers": [item] * count}
+    began = time.process_time()
+    with pytest.raises(ToolError) as caught:
+        tools.check("sum", arguments)
+    assert time.process_time() - began < 0.5
+    assert str(caught.value) == told
+
+
+def test_of_what_jsonschema_has_to_judge_alone_no_more_is_taken_than_it_can():
+    word = {"type": "string", "pattern": r"\A\w+\Z"}
+    items = {"type": "array", "items": {"type": "object"}, "uniqueItems": True}
+    schema = {"type": "object", "properties": {"word": word, "items": items}}
+    tools = ToolSet([{"name": "f", "parameters": schema}])
+    tools.check("f", {"items": [{"a": number} for number in range(100)]})
+    began = time.process_time()
+    with pytest.raises(ToolError, match="too large"):
+        tools.check("f", {"items": [{"a": number} for number in range(20_000)]})
+    assert time.process_time() - began < 0.5
+
+
+def test_a_typed_tool_tells_how_many_values_do_not_fit_where_they_are_many():
+    class Dated(BaseEnv):
+        @tool
+        def sort(self, days: list[date]) -> str:
+            return ""
+
+    sort = method_tools(Dated())["sort"]
+    with pytest.raises(ToolError, match=r"sort: days\.0: "):
+        sort.typed({"days": ["x", "y"]})
+    with pytest.raises(ToolError, match="sort: 100000 of the values in its arguments do not fit"):
+        sort.typed({"days": ["x"] * 100_000})
+
+
+def test_equal_schemas_are_compiled_once(monkeypatch):
+    def spec(kind):
+        return {"name": "once", "parameters": {"type": "object", "properties": {"compiled_once": {"type": kind}}}}
+
+    def refuse(_):
+        raise SchemaError("compiled again")
+
+    first = spec("string")
+    ToolSet([first])
+    first["parameters"]["properties"]["compiled_once"]["type"] = "integer"
+    monkeypatch.setattr(Draft202012Validator, "check_schema", refuse)
+    ToolSet([spec("string")]).check("once", {"compiled_once": "x"})
+    with pytest.raises(EnvDefinitionError, match="compiled again"):
+        ToolSet([spec("integer")])
 
 
 def test_a_long_misfit_is_cut():

@@ -142,7 +142,7 @@ def verbs_of(host: Host) -> list[Verb]:
         Verb("start_rollout", m.StartRolloutRequest, host.start_rollout, rollout),
         Verb("fork_rollout", m.ForkRolloutRequest, host.fork_rollout, rollout),
         Verb("list_tools", m.ListToolsRequest, host.list_tools, rollout),
-        Verb("run_tool", m.RunToolRequest, host.run_tool, rollout),
+        Verb("run_tool", m.RunToolRequest, host.run_tool, rollout, has_step_rewards=True),
         Verb("compute_reward", m.ComputeRewardRequest, host.compute_reward, rollout),
         Verb("compute_group_reward", m.ComputeGroupRewardRequest, host.compute_group_reward, first_member),
         Verb("cancel", m.CancelRequest, host.cancel, rollout),

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from envport_protocol.errors import InfraError, NotReadyError, WireError
+from envport_protocol.results import without_step_rewards
 from envport_protocol.server.answers import WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.disconnects import ClientGoneError
 from envport_protocol.server.origin import check_origin
@@ -72,6 +73,8 @@ class Verb:
     ask: Callable[[Any], Awaitable[bytes]]
     rollout_of: Callable[[Any], str | None]
     """The rollout that a message is about."""
+    has_step_rewards: bool = False
+    """The answer may have some, which an agent is not told."""
 
     @property
     def path(self) -> str:
@@ -125,7 +128,10 @@ class Desk:
                 if answer is not None:
                     return answer
         await self.opened()
-        return Answer(200, await verb.ask(message))
+        body = await verb.ask(message)
+        if verb.has_step_rewards and not caller.may_see_rewards:
+            body = without_step_rewards(body)
+        return Answer(200, body)
 
     async def opened(self) -> Host:
         """The host, ready to be asked from this context.
@@ -143,6 +149,8 @@ class Endpoint:
     """A path with its methods. `name` is what the observer is told; None where nothing is."""
 
     methods = frozenset({"GET", "HEAD"})
+    refuses_pages = False
+    """Foreign web pages are refused where there are tokens, too."""
 
     def __init__(self, desk: Desk, path: str, name: str | None = None) -> None:
         self.path = path
@@ -157,8 +165,9 @@ class Endpoint:
         request_id = take_ids(headers)
         asked = Asked(scope, headers, receive, send, request_id, begun)
         try:
-            if self._desk.host.config.tokens is None and (b"origin" in headers or b"accept-language" in headers):
-                check_origin(headers, has_tokens=False)
+            is_open = self._desk.host.config.tokens is None
+            if (is_open or self.refuses_pages) and (b"origin" in headers or b"accept-language" in headers):
+                check_origin(headers, has_tokens=not is_open)
             caller = self._desk.gate.admit(self.path, self.needed, headers.get(b"authorization"))
             answer = await self.respond(caller, asked)
         except WireError as error:

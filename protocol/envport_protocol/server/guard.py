@@ -2,7 +2,8 @@
 
 A connection of uvicorn's, except: the URL and the headers of a request may have `max_header_bytes` together, and must
 have come after `timeout_s`; then so must its body. So a client that sends one byte a second holds a connection for that
-long and no longer. What is not HTTP is answered 400 in JSON, as everything here is.
+long and no longer. One that does not read what it is answered loses its connection after as long, too. What is not HTTP
+is answered 400 in JSON, as everything here is.
 
 Not covered: how many connections there are, which the operating system limits.
 """
@@ -31,6 +32,8 @@ _OVERHEAD = 8
 """Bytes on the wire for one byte of a body: in chunks of one byte it takes six."""
 _REQUEST_LINE = 64
 """Bytes of a request line without its URL, and of empty lines before it, at most."""
+_LEAST_READ = 2**15
+"""Bytes that a client with more to read reads in `timeout_s`; one that does not holds what is kept for it for ever."""
 _LINGER_S = 2.0
 """How long a refused client may go on sending: closed at once, the connection could be reset before it read why."""
 
@@ -59,6 +62,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _is_over = False
     """Whatever comes is thrown away: the client was told that the connection ends."""
     _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    """By then the client must have read on. Set while it has more to read than it took."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection by which nothing comes is closed, too."""
@@ -68,6 +73,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._drop_deadline()
+        self._drop_reading()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +99,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self._check_size()
         if self._deadline is None and not self._is_over:
             self._deadline = self.loop.call_later(self.timeout_s, self._too_late)
+
+    def pause_writing(self) -> None:
+        """The client is to read on before more is written."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It did."""
+        self._drop_reading()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -152,6 +168,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _expect_reading(self) -> None:
+        self._reading = self.loop.call_later(self.timeout_s, self._unread, self.transport.get_write_buffer_size())
+
+    def _drop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _unread(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() > before - _LEAST_READ:
+            self.transport.abort()
+        else:
+            self._expect_reading()
 
     def _too_late(self) -> None:
         self._deadline = None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 from envport_protocol.errors import InvalidRequestError
 from envport_protocol.server.answers import Answer, send_answer
 from envport_protocol.server.endpoint import Endpoint
-from envport_protocol.server.origin import check_origin
 from envport_protocol.server.reading import parse_json, read_body
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ class McpEndpoint(Endpoint):
     """One JSON-RPC message in, one out."""
 
     methods = frozenset({"POST"})
+    refuses_pages = True
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "/mcp", "mcp")
@@ -48,7 +48,6 @@ class McpEndpoint(Endpoint):
     async def respond(self, caller: Caller, asked: Asked) -> Answer:
         """The SDK's answer, in this worker or in that of the rollout."""
         config = self._config
-        check_origin(asked.headers, has_tokens=config.tokens is not None)
         rollout_id = _rollout(caller, asked.headers)
         body = await read_body(asked.receive, asked.headers, config.max_body_bytes, config.request_timeout_s)
         message = parse_json(body, "JSON-RPC message")

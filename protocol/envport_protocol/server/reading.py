@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_PROBLEMS = 5
+_MAX_FOUND = 5000
+"""Problems of a body among which the first are looked for: all of them become dicts at once."""
 _MAX_TOLD = 200
 """Characters of what a client sent that an error repeats."""
 _MAX_DEPTH = 100
@@ -135,6 +137,11 @@ def parse_fields(fields: object, model: type[M]) -> M:
 
 
 def _misfit(error: ValidationError, model: type[BaseModel]) -> InvalidRequestError:
+    if error.error_count() > _MAX_FOUND:
+        return InvalidRequestError(
+            f"not a {model.__name__}: {error.error_count()} of its values are wrong or unknown. "
+            f"Its fields are: {', '.join(model.model_fields)}"
+        )
     problems = [
         {
             "field": ".".join(map(str, problem["loc"]))[:_MAX_TOLD],
