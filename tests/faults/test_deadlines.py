@@ -119,17 +119,25 @@ def test_an_end_that_does_not_end_is_a_timeout_and_frees_the_rollout(stubborn):
     assert run(stubborn, "end-r", "quick", text="x").error == (410, "rollout_ended")
 
 
-def test_threads_that_were_blocked_come_back(stubborn):
+def test_threads_that_were_blocked_are_replaced_up_to_a_bound_and_come_back(stubborn):
     start(stubborn, "r")
-    for number in range(8):  # the second four wait in line for one of the four threads, and time out there
-        assert run(stubborn, "r", "wait", f"c{number}").error == LATE
-    assert stubborn.counts.threads_busy == 4
-    assert run(stubborn, "r", "quick_in_thread", "late", text="x").error == LATE
+
+    def soon(tool_name: str, call_id: str, **arguments) -> Reply:
+        body = {"call_id": call_id, "tool_name": tool_name, "arguments": arguments, "timeout_s": 0.05}
+        return ask(stubborn, "run_tool", "r", **body)
+
+    for number in range(4):
+        assert soon("wait", f"a{number}").error == LATE
+    assert run(stubborn, "r", "quick_in_thread", "b", text="x").json["content"][0]["text"] == "x"
+    for number in range(16):  # the last four find no thread, and time out in line
+        assert soon("wait", f"c{number}").error == LATE
+    assert stubborn.counts.threads_busy == 16
+    assert soon("quick_in_thread", "d", text="x").error == LATE
     stubborn.env.gate.set()
     until(lambda: stubborn.counts.threads_busy == 0, "the threads are still busy")
-    assert run(stubborn, "r", "quick_in_thread", "again", text="x").json["content"][0]["text"] == "x"
+    assert run(stubborn, "r", "quick_in_thread", "e", text="x").json["content"][0]["text"] == "x"
     assert stubborn.counts.running == 0
-    assert stubborn.env.entered == ["r"] * 4
+    assert stubborn.env.entered == ["r"] * 16
 
 
 @pytest.fixture
