@@ -22,7 +22,7 @@ from envport_protocol.server.disconnects import ClientGoneError
 from envport_protocol.server.origin import check_origin
 from envport_protocol.server.reading import parse_fields, parse_json, read_body
 from envport_protocol.server.request_ids import take_ids
-from envport_protocol.server.scopes import NEEDED
+from envport_protocol.server.scopes import NEEDED, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from envport_protocol.hosting.host import Host
     from envport_protocol.server.disconnects import Disconnects
     from envport_protocol.server.readiness import Readiness
-    from envport_protocol.server.scopes import Caller, Gate, Scope
+    from envport_protocol.server.scopes import Caller, Gate
 
 log = logging.getLogger("envport.protocol")
 
 _NOTHING: dict[str, Any] = {}
+_TRAINER = Scope.TRAINER
 _PASSED_ON = (b"authorization", b"x-request-id", b"traceparent")
 
 
@@ -129,7 +130,7 @@ class Desk:
                     return answer
         await self.opened()
         body = await verb.ask(message)
-        if verb.has_step_rewards and not caller.may_see_rewards:
+        if verb.has_step_rewards and caller.scope < _TRAINER:
             body = without_step_rewards(body)
         return Answer(200, body)
 
@@ -166,7 +167,7 @@ class Endpoint:
         asked = Asked(scope, headers, receive, send, request_id, begun)
         try:
             is_open = self._desk.host.config.tokens is None
-            if (is_open or self.refuses_pages) and (b"origin" in headers or b"accept-language" in headers):
+            if (b"origin" in headers or b"accept-language" in headers) and (is_open or self.refuses_pages):
                 check_origin(headers, has_tokens=not is_open)
             caller = self._desk.gate.admit(self.path, self.needed, headers.get(b"authorization"))
             answer = await self.respond(caller, asked)

@@ -69,11 +69,6 @@ class Caller:
     rollout_id: str | None = None
     """The one rollout that this caller may touch; None: any."""
 
-    @property
-    def may_see_rewards(self) -> bool:
-        """Whether this caller is told rewards, those of single steps among them."""
-        return self.scope >= Scope.TRAINER
-
     def check_scope(self, path: str, needed: Scope) -> None:
         """Passes when this caller may use the path.
 
