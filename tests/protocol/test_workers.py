@@ -204,6 +204,17 @@ def test_each_request_is_counted_once(three: Crew):
     end_all(three, ids)
 
 
+def test_who_asks_for_the_metrics_again_at_once_is_told_the_same(three: Crew):
+    def cpu_s(answer: httpx.Response) -> list[str]:
+        return re.findall(r"^envport_process_cpu_seconds_total{.*$", answer.text, re.MULTILINE)
+
+    open_metrics = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    asked = [three.connections[0].get("/metrics", headers=open_metrics) for _ in range(20)]
+    assert len({answer.content for answer in asked}) <= 2, "one, and another where a second has passed"
+    assert len(cpu_s(asked[0])) == WORKERS
+    until(lambda: cpu_s(three.connections[0].get("/metrics", headers=open_metrics)) != cpu_s(asked[-1]))
+
+
 def test_a_request_has_its_ids_in_whatever_worker_it_runs(three: Crew):
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
     ids = one_of_each("ids")
@@ -433,9 +444,11 @@ def test_a_worker_that_a_call_brings_down_again_and_again_comes_back(tmp_path):
         calm = next(f"c{n}" for n in range(100) if owner(f"c{n}", 2) == 0)
         assert server.start(calm).status_code == 200
         for number in range(3):
+            pid = server.where(fatal)
             with contextlib.suppress(httpx.TransportError):
                 server.start(fatal)
                 assert server.run(fatal, f"d{number}", "die").status_code == 503
+            until(lambda pid=pid: pid not in server.pids)
             server.connect()
             assert text_of(server.run(calm, f"c{number}", "add", by=1)) == f"{number + 1}"
             until(lambda: server.connections[0].get("/readyz").status_code == 200)

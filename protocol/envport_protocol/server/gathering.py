@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 2.0
 """How long a worker may take to say how it is: one that is stuck must not hold up the news of the others."""
+_OPEN_METRICS = "application/openmetrics-text"
 _MAX_SHOWN = 1000
+_FRESH_S = 1.0
+"""For so long all who ask for the metrics are given the same: many who ask must not hold up the rollouts."""
 _PASSED_ON = (b"authorization", b"traceparent")
 
 
@@ -48,16 +54,18 @@ class GatheredMetrics(Endpoint):
         self._forwarding = forwarding
         self._own = own
         self._number = number
+        self._gathering = asyncio.Lock()
+        self._gathered: dict[str, tuple[float, bytes, str]] = {}
+        """When, what and of what type, by what was accepted."""
 
     async def respond(self, caller: Caller, asked: Asked) -> Answer:
         """In the format that is asked for."""
-        answers = {self._number: await self._own.respond(caller, asked)}
-        answers |= await self._forwarding.ask_others(self.path, _passed_on(asked), _TIMEOUT_S)
-        expositions = {
-            str(number): answer.body if answer.status == 200 else _IS_UP % 0
-            for number, answer in sorted(answers.items())
-        }
-        body, content_type = merge(expositions, asked.headers.get(b"accept", b"").decode("latin-1"))
+        accept = _OPEN_METRICS if _OPEN_METRICS in asked.headers.get(b"accept", b"").decode("latin-1") else ""
+        async with self._gathering:
+            gathered_at, body, content_type = self._gathered.get(accept, (-math.inf, b"", ""))
+            if time.monotonic() > gathered_at + _FRESH_S:
+                body, content_type = merge(await self._expositions(caller, asked), accept)
+                self._gathered[accept] = time.monotonic(), body, content_type
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),
@@ -67,6 +75,14 @@ class GatheredMetrics(Endpoint):
         await asked.send({"type": "http.response.start", "status": 200, "headers": headers})
         await asked.send({"type": "http.response.body", "body": body})
         return Answer(200, b"")
+
+    async def _expositions(self, caller: Caller, asked: Asked) -> dict[str, bytes]:
+        answers = {self._number: await self._own.respond(caller, asked)}
+        answers |= await self._forwarding.ask_others(self.path, _passed_on(asked), _TIMEOUT_S)
+        return {
+            str(number): answer.body if answer.status == 200 else _IS_UP % 0
+            for number, answer in sorted(answers.items())
+        }
 
 
 class GatheredRollouts(Endpoint):

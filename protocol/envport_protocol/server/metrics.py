@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 from starlette.responses import Response
@@ -23,7 +22,7 @@ from envport_protocol.server.lifespan import run_during
 from envport_protocol.server.loop_watch import LoopWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
     from starlette.applications import Starlette
@@ -241,21 +240,44 @@ def add_metrics(app: Starlette, host: Host, metrics: Metrics) -> None:
 def merge(expositions: Mapping[str, bytes], accept: str = "") -> tuple[bytes, str]:
     """One exposition of several workers' ones in the text format, each sample labelled `worker` by the key of its own.
 
-    With its content type, as `Metrics.render` gives them.
+    With its content type, as `Metrics.render` gives them. The lines are not parsed: that takes seconds where there are
+    many tools and workers.
     """
-    families: dict[str, Metric] = {}
+    families: dict[bytes, _Family] = {}
     for worker, exposition in expositions.items():
-        for family in text_string_to_metric_families(exposition.decode()):
-            merged = families.setdefault(family.name, family)
-            samples = [sample._replace(labels={**sample.labels, "worker": worker}) for sample in family.samples]
-            merged.samples = samples if merged is family else [*merged.samples, *samples]
-    encode, content_type = choose_encoder(accept)
-    return encode(_Families(families.values())), content_type
+        label = b'{worker="%b"' % worker.encode()
+        family = _Family({}, [])
+        for line in exposition.split(b"\n"):
+            if line.startswith(b"#"):
+                family = families.setdefault(line.split(b" ", 3)[2], _Family({}, []))
+                family.comments[line] = None
+            elif line:
+                family.samples.append(_labelled(line, label))
+    _, content_type = choose_encoder(accept)
+    if content_type.startswith("application/openmetrics-text"):
+        blocks = [family.in_open_metrics(name) for name, family in families.items()]
+        return b"".join([*blocks, b"# EOF\n"]), content_type
+    return b"".join(family.in_text() for family in families.values()), content_type
 
 
-class _Families(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
+class _Family(NamedTuple):
+    comments: dict[bytes, None]
+    samples: list[bytes]
 
-    def collect(self) -> Iterable[Metric]:
-        return self._families
+    def in_text(self) -> bytes:
+        return b"\n".join([*self.comments, *self.samples, b""])
+
+    def in_open_metrics(self, name: bytes) -> bytes:
+        """There a counter is named without the ending of its samples."""
+        if b"# TYPE %b counter" % name not in self.comments:
+            return self.in_text()
+        short = name.removesuffix(b"_total")
+        return b"\n".join([*(one.replace(name, short, 1) for one in self.comments), *self.samples, b""])
+
+
+def _labelled(sample: bytes, label: bytes) -> bytes:
+    name, brace, rest = sample.partition(b"{")
+    if brace:
+        return b"%b%b,%b" % (name, label, rest)
+    name, _, value = sample.partition(b" ")
+    return b"%b%b} %b" % (name, label, value)
