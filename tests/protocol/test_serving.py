@@ -11,12 +11,15 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 import pytest
 from envport_protocol import BaseEnv
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ServeError
+from envport_protocol.project import load_project
+from envport_protocol.server import serving, workers
 from envport_protocol.server.app import create_app
 from envport_protocol.server.exposure import refuse_open
 from envport_protocol.server.serving import EnvServer, bound_socket, run_server, url_of
@@ -201,3 +204,55 @@ def test_ipv6_is_served_too():
             assert listener.family == socket.AF_INET6
     except ServeError:
         pytest.skip("this machine has no IPv6")
+
+
+def options_digest(
+    monkeypatch, folder, *, options=None, how_many=1, weights="", in_project="", **changes
+) -> str | None:
+    """What names the options and the weights in the journal of a server of this folder."""
+    seen = []
+
+    def see(*_, config, **__):
+        seen.append(config.options_digest)
+        raise ServeError("seen")
+
+    monkeypatch.setattr(serving, "create_app", see)
+    monkeypatch.setattr(serving, "load_env", lambda *_: BaseEnv())
+    monkeypatch.setattr(workers, "Assignment", see)
+    project = f'name = "x"\nversion = "1.0"\nentry_point = "x:X"\n[rewards]\n{weights}\n[options]\n{in_project}\n'
+    (folder / "envport.toml").write_text(project)
+    config = load_project(folder).serve_config(**{"journal": folder / "journal"} | changes)
+    run = run_server if how_many == 1 else partial(workers.run_workers, workers=how_many)
+    with pytest.raises(ServeError, match="seen"):
+        run(folder, port=0, config=config, options=options)
+    return seen[0]
+
+
+def test_a_journal_is_one_of_options_and_weights_however_the_server_is_started(monkeypatch, tmp_path):
+    of = partial(options_digest, monkeypatch, tmp_path)
+    one = of(options={"data": "a", "n": 1})
+    assert one is not None
+    assert one == of(options={"n": 1, "data": "a"}) == of(options={"n": 1, "data": "a"}, how_many=2)
+    assert one == of(options={"n": 1}, in_project='data = "a"') == of(in_project='data = "a"\nn = 1', how_many=2)
+    others = [
+        of(options={"data": "a", "n": 2}),
+        of(options={"data": "a", "n": 1}, weights="right = 2.0"),
+        of(options={"data": "a", "n": 1}, weights="right = 3.0", how_many=2),
+        of(),
+    ]
+    assert len({one, *others}) == 5
+    assert of(options={"n": object()}, journal=None) is None
+
+
+def test_an_environment_that_the_caller_made_is_of_the_weights_and_what_the_caller_says(monkeypatch, tmp_path):
+    def of(**settings) -> str:
+        with pytest.raises(ServeError, match="seen") as seen:
+            run_server(BaseEnv(), port=0, config=ServeConfig(journal=tmp_path / "journal", **settings))
+        return str(seen.value)
+
+    def see(*_, config):
+        raise ServeError(f"seen {config.options_digest}")
+
+    monkeypatch.setattr(serving, "create_app", see)
+    assert of() == of()
+    assert len({of(), of(options_digest="a"), of(reward_weights={"right": 2.0})}) == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import hashlib
+import json
 import signal
 import socket
 import sys
@@ -69,14 +71,15 @@ def run_server(
             the environment could not start.
         ProjectError, EnvDefinitionError: the environment cannot be served.
     """
-    if config is None:
-        config = ServeConfig() if isinstance(env, BaseEnv) else load_project(env).serve_config()
+    if isinstance(env, BaseEnv):
+        config = config or ServeConfig()
+        config = _identified(config, config.options_digest, digest)
+    else:
+        config = folder_config(env, config, options, digest)
     if log_format is not None:
         configure_logging(log_format, log_level, secrets=secrets_of(config))
     if not isinstance(env, BaseEnv):
         env = load_env(env, options)
-    if digest is not None:
-        config = config.model_copy(update={"digest": digest})
     with bound_socket(host, port) as listener:
         refuse_open(listener, config, allow_open=allow_open)
         app = create_app(env, config=config)
@@ -88,6 +91,29 @@ def run_server(
         raise ServeError(str(server.failure))
     if signal.SIGINT in server.stopped_by:
         raise KeyboardInterrupt
+
+
+def folder_config(
+    folder: Path | str, config: ServeConfig | None, options: dict[str, Any] | None, digest: str | None
+) -> ServeConfig:
+    """How the environment of a folder is served: as `config` says, else the folder.
+
+    Its `options_digest` names all that rewards depend on beside the code: rollouts that were journaled under other
+    options or weights are not rebuilt.
+
+    Raises:
+        ProjectError: the folder's own faults.
+    """
+    project = load_project(folder)
+    return _identified(config or project.serve_config(), project.options | (options or {}), digest)
+
+
+def _identified(config: ServeConfig, options: object, digest: str | None) -> ServeConfig:
+    changes = {} if digest is None else {"digest": digest}
+    if config.journal is not None:
+        told = json.dumps([options, config.reward_weights], sort_keys=True, default=str)
+        changes["options_digest"] = hashlib.sha256(told.encode()).hexdigest()
+    return config.model_copy(update=changes)
 
 
 class EnvServer(uvicorn.Server):

@@ -8,12 +8,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.project import load_project
 from envport_protocol.server.assignment import Assignment, places_of, shares
 from envport_protocol.server.exposure import refuse_open
 from envport_protocol.server.held_counts import HeldCounts
 from envport_protocol.server.logs import configure_logging, secrets_of
-from envport_protocol.server.serving import bound_socket, url_of
+from envport_protocol.server.serving import bound_socket, folder_config, url_of
 from envport_protocol.server.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -49,9 +48,7 @@ def run_workers(
             workers than rollouts.
         ProjectError, EnvDefinitionError: the environment cannot be served.
     """
-    config = config or load_project(env).serve_config()
-    if digest is not None:
-        config = config.model_copy(update={"digest": digest})
+    config = folder_config(env, config, options, digest)
     configs = shares(config, workers)
     if log_format is not None:
         configure_logging(log_format, log_level, secrets=secrets_of(configs[0]))
