@@ -674,6 +674,23 @@ async def test_places_are_shared_with_others_and_those_in_line_see_what_these_fr
     assert other.told[-1] == 0
 
 
+async def test_a_place_is_told_to_others_from_the_moment_that_somebody_is_called_to_it():
+    async def free(_):
+        pass
+
+    other = Other(0)
+    store: RolloutStore[State] = RolloutStore(free, StoreLimits(max_rollouts=1, max_queued=1), elsewhere=other)
+    await started(store, "a")
+    waiting = asyncio.create_task(started(store, "b"))
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(store.end("a"))
+    while store.queued:
+        await asyncio.sleep(0)
+    assert (len(store), other.told) == (0, [1, 0, 1])
+    await asyncio.gather(waiting, ending)
+    assert other.told == [1, 0, 1, 1]
+
+
 async def test_a_start_that_fails_gives_its_place_back_to_others():
     async def free(_):
         pass
