@@ -6,7 +6,9 @@
         ├── ModelError               a model folder or hub name that cannot be used
         ├── SamplerError             the sampling engine is missing, failed or stopped
         ├── RolloutFailedError       a rollout has no reward, and was tried as often as allowed
-        │   └── PromptTooLongError   its task leaves the model no room to answer
+        │   ├── PromptTooLongError   its task leaves the model no room to answer
+        │   └── NotScoredError       its environment compares, and gave it no reward
+        ├── NoRoomError              a group gives way to others, and begins again later
         ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
         ├── MetricsError             a metrics file cannot be read
         └── ModelServerError         an OpenAI-compatible server that is gone, refuses, or answers nonsense
@@ -55,6 +57,14 @@ class RolloutFailedError(TrainerError):
 
 class PromptTooLongError(RolloutFailedError):
     """The prompt of a task has as many tokens as a whole rollout may have; other tasks may be shorter."""
+
+
+class NotScoredError(RolloutFailedError):
+    """The environment could not compare a rollout with its group; the group is over, so it is not begun anew."""
+
+
+class NoRoomError(TrainerError):
+    """The environment has no room for a whole group at the moment; the group begins again later."""
 
 
 class RequestRefusedError(ModelServerError):

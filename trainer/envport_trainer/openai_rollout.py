@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from envport_trainer.attempts import ToolReply, at_once, attempt_task, call_tool, scored
 from envport_trainer.errors import ContextFullError
 from envport_trainer.evaluation_result import EvalRow
+from envport_trainer.group_scoring import reward_alone
 from envport_trainer.rollouts import derive_seed
 from envport_trainer.types import Finish
 
@@ -43,7 +44,7 @@ async def run_openai_rollout(env: EnvClient, model: OpenAiModel, spec: RolloutSp
         messages = [message.model_dump(exclude_none=True) for message in rollout.messages]
         talk = _Conversation(messages, first=len(messages))
         finish = await _converse(talk, rollout, model, spec, limits)
-        answer = await rollout.compute_reward(talk.messages[talk.first :])
+        answer = await reward_alone(env, rollout, talk.messages[talk.first :])
         return EvalRow(
             index=spec.index,
             task_id=rollout.task_id,

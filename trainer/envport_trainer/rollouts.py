@@ -3,21 +3,24 @@
 The way of one rollout: start -> prompt ids -> sample -> tool calls -> their answers' ids appended -> sample -> ... ->
 reward -> trajectory. Ids are only ever appended.
 
-A failure of the environment is never a reward: `attempts` begins such a rollout anew, and then it is dropped.
+A failure of the environment is never a reward: `attempts` begins such a rollout anew, and then it is dropped. Where the
+environment compares the rollouts of a group, they are scored together: `group_scoring`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from envport_protocol.messages import ComputeRewardAnswer, Message
+from typing import TYPE_CHECKING
 
 from envport_trainer.advantages import has_spread
 from envport_trainer.attempts import ToolReply, at_once, attempt_task, call_tool, scored
-from envport_trainer.errors import PromptTooLongError, RolloutFailedError
+from envport_trainer.errors import NoRoomError, RolloutFailedError
+from envport_trainer.group_room import room_of
+from envport_trainer.group_scoring import Group, compares, reward_alone
+from envport_trainer.rollout_tokens import RolloutTokens
 from envport_trainer.types import Finish, Sampler, SampleRequest, Trajectory
 
 if TYPE_CHECKING:
@@ -106,10 +109,8 @@ async def collect_step(
         count = min(wanted - len(step.groups), wanted + max_refills - step.started)
         plans = [start_group(step.started + n) for n in range(count)]
         step.started += count
-        jobs = [_run_or_drop(env, sampler, chat, spec, limits, on_rollout) for env, specs in plans for spec in specs]
-        done = await at_once(jobs)
-        for n in range(count):
-            attempts = done[n * group_size : (n + 1) * group_size]
+        done = await at_once([_run_group(env, sampler, chat, specs, limits, on_rollout) for env, specs in plans])
+        for attempts in done:
             members = [t for t in attempts if isinstance(t, Trajectory)]
             step.failures += [t for t in attempts if isinstance(t, RolloutFailedError)]
             if 2 * len(members) > group_size and has_spread([t.reward for t in members]):
@@ -119,45 +120,79 @@ async def collect_step(
     return step
 
 
+async def _run_group(
+    env: EnvClient,
+    sampler: Sampler,
+    chat: Chat,
+    specs: Sequence[RolloutSpec],
+    limits: RolloutLimits,
+    on_rollout: Callable[[Trajectory], None],
+) -> list[Trajectory | RolloutFailedError]:
+    """What became of the group's members, in order. Those that are scored together begin when there is room for all."""
+
+    async def run(group: Group | None) -> list[Trajectory | RolloutFailedError]:
+        return await at_once([_run_or_drop(env, sampler, chat, spec, limits, group, on_rollout) for spec in specs])
+
+    if not compares(env):
+        return await run(None)
+    while True:
+        with suppress(NoRoomError):
+            async with room_of(env).place(len(specs)) as place:
+                return await run(Group(env, len(specs), place))
+
+
 async def _run_or_drop(
     env: EnvClient,
     sampler: Sampler,
     chat: Chat,
     spec: RolloutSpec,
     limits: RolloutLimits,
+    group: Group | None,
     on_rollout: Callable[[Trajectory], None],
 ) -> Trajectory | RolloutFailedError:
     try:
-        trajectory = await run_rollout(env, sampler, chat, spec, limits)
+        trajectory = await run_rollout(env, sampler, chat, spec, limits, group)
     except RolloutFailedError as error:
         logger.warning("a rollout was dropped, not scored: %s", error)
+        if group is not None:
+            group.expect_one_less()
         return error
     on_rollout(trajectory)
     return trajectory
 
 
 async def run_rollout(
-    env: EnvClient, sampler: Sampler, chat: Chat, spec: RolloutSpec, limits: RolloutLimits
+    env: EnvClient,
+    sampler: Sampler,
+    chat: Chat,
+    spec: RolloutSpec,
+    limits: RolloutLimits,
+    group: Group | None = None,
 ) -> Trajectory:
-    """One scored attempt, begun anew where the environment fails.
+    """One scored attempt, begun anew where the environment fails. A member of `group` is scored together with it.
 
     Raises:
         PromptTooLongError: the task's prompt leaves no room to answer.
-        RolloutFailedError: the environment kept failing, see `attempt_task`.
+        RolloutFailedError: the environment kept failing, see `attempt_task`, or could not compare the group.
     """
 
     async def attempt(rollout: Rollout) -> Trajectory:
-        tokens = _Tokens(chat, rollout, offer_tools=limits.max_turns > 1, max_tokens=limits.max_tokens)
+        tokens = RolloutTokens(chat, rollout, offer_tools=limits.max_turns > 1, max_tokens=limits.max_tokens)
         finish = await _converse(tokens, rollout, sampler, spec, limits)
-        answer = await rollout.compute_reward(tokens.completion)
+        if group is None:
+            answer = await reward_alone(env, rollout, tokens.completion)
+        else:
+            await sampling.aclose()  # others' samples must not wait for a member that waits for its group
+            answer = await group.reward(rollout, tokens.completion)
         return tokens.trajectory(env, spec, finish, scored(answer), answer)
 
-    async with sampler.rollout():
-        return await attempt_task(env, spec, limits.env_retries, attempt)
+    async with AsyncExitStack() as sampling:
+        await sampling.enter_async_context(sampler.rollout())
+        return await attempt_task(env, spec, limits.env_retries, attempt, None if group is None else group.start)
 
 
 async def _converse(
-    tokens: _Tokens, rollout: Rollout, sampler: Sampler, spec: RolloutSpec, limits: RolloutLimits
+    tokens: RolloutTokens, rollout: Rollout, sampler: Sampler, spec: RolloutSpec, limits: RolloutLimits
 ) -> Finish:
     for turn_number in range(limits.max_turns):
         room = min(limits.max_new_tokens, limits.max_tokens - len(tokens.ids))
@@ -177,7 +212,7 @@ async def _converse(
     return Finish.TURNS
 
 
-async def _run_tools(tokens: _Tokens, rollout: Rollout, turn: Turn, turn_number: int) -> bool:
+async def _run_tools(tokens: RolloutTokens, rollout: Rollout, turn: Turn, turn_number: int) -> bool:
     """Run the turn's calls at once and append their answers in order; True where a tool ended the rollout."""
 
     async def one(number: int, call: ToolCall) -> ToolReply:
@@ -191,65 +226,3 @@ async def _run_tools(tokens: _Tokens, rollout: Rollout, turn: Turn, turn_number:
         errors=sum(reply.is_error for reply in replies),
     )
     return any(reply.done for reply in replies)
-
-
-class _Tokens:
-    """The growing ids of one rollout, and the conversation for people to read."""
-
-    def __init__(self, chat: Chat, rollout: Rollout, *, offer_tools: bool, max_tokens: int) -> None:
-        self.chat, self.rollout = chat, rollout
-        self.ids = chat.prompt_ids(rollout.messages, rollout.tools if offer_tools else ())
-        self.prompt_length = len(self.ids)
-        if self.prompt_length >= max_tokens:
-            raise PromptTooLongError(
-                f"the prompt of task {rollout.task_id} has {self.prompt_length} tokens, and a whole rollout may have "
-                f"{max_tokens}; raise max_tokens"
-            )
-        self.mask = [False] * self.prompt_length
-        self.logprobs = [0.0] * self.prompt_length
-        self.completion: list[Message] = []
-        self.tool_calls = self.tool_errors = 0
-
-    def append_sample(self, ids: Sequence[int], logprobs: Sequence[float]) -> Turn:
-        self.ids += ids
-        self.mask += [True] * len(ids)
-        self.logprobs += logprobs
-        turn = self.chat.read(ids)
-        self.completion.append(Message(role="assistant", content=turn.text))
-        return turn
-
-    def append_tools(self, answers: Sequence[tuple[str, str]], errors: int) -> None:
-        ids = self.chat.tool_ids(answers)
-        self.ids += ids
-        self.mask += [False] * len(ids)
-        self.logprobs += [0.0] * len(ids)
-        self.completion += [Message(role="tool", name=name, content=text) for name, text in answers]
-        self.tool_calls += len(answers)
-        self.tool_errors += errors
-
-    def trajectory(
-        self, env: EnvClient, spec: RolloutSpec, finish: Finish, reward: float, answer: ComputeRewardAnswer
-    ) -> Trajectory:
-        last = max(place for place, sampled in enumerate(self.mask) if sampled) + 1
-        messages: list[dict[str, Any]] = [
-            m.model_dump(exclude_none=True) for m in [*self.rollout.messages, *self.completion]
-        ]
-        return Trajectory(
-            env=env.url,
-            env_digest=env.manifest.digest,
-            task_id=self.rollout.task_id,
-            rollout_id=self.rollout.rollout_id,
-            group=spec.group,
-            input_ids=self.ids[:last],
-            loss_mask=self.mask[:last],
-            logprobs=self.logprobs[:last],
-            prompt_length=self.prompt_length,
-            policy_version=spec.policy_version,
-            finish=finish,
-            messages=messages,
-            reward=reward,
-            rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
-            metrics=dict(answer.metrics),
-            tool_calls=self.tool_calls,
-            tool_errors=self.tool_errors,
-        )
