@@ -86,6 +86,11 @@ def test_every_problem_is_told_at_once_and_a_flag_is_not_blamed_on_the_file(toml
         (f'model = "m"\n{ENV}{ENV}', "two [[env]] entries have the same url and split"),
         (f'model = "m"\nlr = nan\n{ENV}', "lr is nan"),
         (f'model = "m"\nmax_grad_norm = inf\n{ENV}', "max_grad_norm is inf: input should be a finite number"),
+        (
+            'model = "m"\n[[env]]\nurl = "http://e"\ntoken_env = "A"\n[[env]]\nurl = "http://e/"\nsplit = "b"\n',
+            "two [[env]] entries have the same url and not the same token_env",
+        ),
+        (f'model = "m"\n{ENV}token = "t"\n', "unknown key 'env.0.token'; did you mean 'token_env'?"),
         ('model = "m"\n[[env]]\nurl = "localhost:80"\n', "env.0.url is 'localhost:80': put http:// before it"),
         ('model = "m"\n[[env]]\nurl = "ftp://e"\n', "env.0.url is 'ftp://e': expected one with http:// or https://"),
     ],
@@ -95,6 +100,12 @@ def test_what_does_not_fit_is_told(toml, text, said):
     assert said in message
     assert "run.toml" in message
     assert "\n" not in message
+
+
+def test_a_token_in_the_file_is_refused_and_not_repeated(toml):
+    message = refused(toml(f'model = "m"\n{ENV}token_env = "s3cret-token"\n'))
+    assert "env.0.token_env is no name of an environment variable; put the token in one" in message
+    assert "s3cret" not in message
 
 
 def test_a_missing_file_is_told(tmp_path):
@@ -107,13 +118,13 @@ def test_none_switches_an_optional_value_off(toml):
     assert TrainConfig.from_toml(toml(f'model = "m"\neval_every = 3\n{ENV}')).eval_every == 3
 
 
-def test_resume_allows_another_port_and_more_steps_and_nothing_that_changes_the_run():
+def test_resume_allows_another_port_another_token_and_more_steps_and_nothing_that_changes_the_run():
     def config(**changes: object) -> TrainConfig:
         return TrainConfig.from_toml(None, {"envs": [{"url": "http://e:1"}], "model": "m"} | changes)
 
     first = config()
     budgets = {"max_tokens": 4000, "micro_batch_tokens": 9000}
-    moved = config(envs=[{"url": "http://e:2"}], steps=500, output="elsewhere", **budgets)
+    moved = config(envs=[{"url": "http://e:2", "token_env": "TOKEN"}], steps=500, output="elsewhere", **budgets)
     assert moved.differences(first.resume_values()) == []
     other = config(group_size=4, lr=3e-6)
     assert other.differences(first.resume_values()) == ["group_size was 8, is now 4", "lr was 1e-06, is now 3e-06"]

@@ -75,7 +75,7 @@ def test_a_run_trains_and_goes_on_where_it_ended(run, serve_env, tiny_folder, tm
     assert "seed was 0, is now 5" in err
 
 
-def test_the_token_of_the_environments_is_sent_and_written_nowhere(run, serve_env, tiny_folder, tmp_path, monkeypatch):
+def test_the_token_of_the_environment_is_sent_and_written_nowhere(run, serve_env, tiny_folder, tmp_path, monkeypatch):
     output, token = tmp_path / "run", "trainer-" * 4
     url = serve_env(YesEnv(), ServeConfig(tokens=Tokens.model_validate({"trainer": token})))
     options = ["--env", url, "--model", tiny_folder, "--output", output, *SMALL, "--set", "precision=fp32"]
@@ -91,12 +91,90 @@ def test_the_token_of_the_environments_is_sent_and_written_nowhere(run, serve_en
     assert token not in out + err
 
 
+@pytest.fixture
+def sent(monkeypatch, tmp_path) -> list[dict[str, str]]:
+    """The tokens that runs would send, by URL; no run is made."""
+    seen: list[dict[str, str]] = []
+
+    def train(config, *, resume, env_tokens):
+        seen.append(dict(env_tokens))
+        return TrainResult(config.steps, interrupted=False, output=tmp_path)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    return seen
+
+
+def file_of(folder: Path, *envs: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text('model = "m"\n' + "".join(f"[[env]]\n{env}\n" for env in envs))
+    return path
+
+
+def test_each_token_goes_to_its_own_environment_alone(run, sent, monkeypatch, tmp_path):
+    monkeypatch.setenv("OURS", "token-of-a")
+    monkeypatch.setenv("THEIRS", "token-of-b")
+    path = file_of(
+        tmp_path,
+        'url = "http://a"\ntoken_env = "OURS"',
+        'url = "http://b"\ntoken_env = "THEIRS"',
+        'url = "http://b"\nsplit = "hard"\ntoken_env = "THEIRS"',
+        'url = "http://c"',
+    )
+    code, _, err = run(path)
+    assert (code, sent) == (0, [{"http://a": "token-of-a", "http://b": "token-of-b"}]), err
+
+
+def test_servers_with_a_token_each_are_trained_on_together(run, serve_env, tiny_folder, monkeypatch, tmp_path):
+    tokens = {"OURS": "a-trainers-token" * 2, "THEIRS": "b-trainers-token" * 2}
+    urls = [
+        serve_env(YesEnv(), ServeConfig(tokens=Tokens.model_validate({"trainer": token}))) for token in tokens.values()
+    ]
+    for name, token in tokens.items():
+        monkeypatch.setenv(name, token)
+    path = file_of(tmp_path, *(f'url = "{url}"\ntoken_env = "{name}"' for url, name in zip(urls, tokens, strict=True)))
+    options = [path, "--model", tiny_folder, "--output", tmp_path / "run", *SMALL, "--set", "precision=fp32"]
+    code, out, err = run(*options, "--steps", 1)
+    assert code == 0, err
+    written = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
+    assert all(token.encode() not in file.read_bytes() for file in written for token in tokens.values())
+    assert all(token not in out + err for token in tokens.values())
+
+
+@pytest.mark.parametrize("how", ["variable", "option"])
+def test_one_token_is_for_one_environment(run, sent, monkeypatch, tmp_path, how):
+    monkeypatch.setenv("OURS", "token-of-a")
+    given = ["--env-token", "token-of-one"] if how == "option" else []
+    if how == "variable":
+        monkeypatch.setenv("ENVPORT_ENV_TOKEN", "token-of-one")
+    one = file_of(tmp_path, 'url = "http://a"', 'url = "http://a/"\nsplit = "hard"')
+    assert run(one, *given)[0] == 0
+    assert sent == [{"http://a": "token-of-one", "http://a/": "token-of-one"}]
+    for envs, said in (
+        (['url = "http://a"', 'url = "http://b"'], "one token is not sent to several servers"),
+        (['url = "http://a"\ntoken_env = "OURS"'], "the file names the variables of its tokens (token_env)"),
+    ):
+        code, out, err = run(file_of(tmp_path, *envs), *given)
+        assert (code, out) == (2, "")
+        assert said in " ".join(err.replace("│", "").split())
+        assert "token-of" not in err
+    assert len(sent) == 1
+
+
+def test_a_token_whose_variable_is_not_set_is_told_before_the_run(run, sent, monkeypatch, tmp_path):
+    monkeypatch.delenv("OURS", raising=False)
+    code, _, err = run(file_of(tmp_path, 'url = "http://a"\ntoken_env = "OURS"'))
+    assert (code, sent) == (2, [])
+    assert "OURS is not set, and an [[env]] of the file says token_env = 'OURS'" in " ".join(
+        err.replace("│", "").split()
+    )
+
+
 def test_flags_override_the_file(run, monkeypatch, tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('model = "m"\nsteps = 5\nlr = 1e-5\n[[env]]\nurl = "http://e"\n')
     seen = []
 
-    def train(config, *, resume, env_token):
+    def train(config, *, resume, env_tokens):
         seen.append((config.model, config.steps, config.lr, config.group_size, config.sampler, resume))
         return TrainResult(config.steps, interrupted=False, output=config.output)
 
@@ -108,7 +186,7 @@ def test_flags_override_the_file(run, monkeypatch, tmp_path):
 
 
 def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_token):
+    def train(config, *, resume, env_tokens):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -119,7 +197,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
 
 
 def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_token):
+    def train(config, *, resume, env_tokens):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -131,7 +209,7 @@ def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_pa
 
 
 def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_token):
+    def train(config, *, resume, env_tokens):
         return TrainResult(0, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)

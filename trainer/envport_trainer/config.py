@@ -62,6 +62,8 @@ class EnvSource(BaseModel):
     """Share of the groups of a step, relative to the other environments."""
     split: Annotated[str, Field(min_length=1)] = "train"
     """Its tasks to train on."""
+    token_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = None
+    """Environment variable that holds the trainer's token for its server, and for no other. The file has its name."""
 
 
 class TrainConfig(BaseModel):
@@ -160,6 +162,9 @@ class TrainConfig(BaseModel):
         places = [(env.url.rstrip("/"), env.split) for env in self.envs]
         if len(set(places)) < len(places):
             raise ValueError("two [[env]] entries have the same url and split; give one of them both weights")
+        token_of = {env.url.rstrip("/"): env.token_env for env in self.envs}
+        if any(env.token_env != token_of[env.url.rstrip("/")] for env in self.envs):
+            raise ValueError("two [[env]] entries have the same url and not the same token_env; give both the same")
         return self
 
     @classmethod
@@ -179,11 +184,11 @@ class TrainConfig(BaseModel):
     def resume_values(self) -> dict[str, Any]:
         """What must not change when a run is resumed, as JSON values.
 
-        The URLs may change: a container comes back on another port.
+        The URLs and tokens may change: a container comes back on another port.
         """
         values = self.model_dump(mode="json", exclude=set(_FREE_ON_RESUME))
         for env in values["envs"]:
-            del env["url"]
+            del env["url"], env["token_env"]
         return values
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
@@ -244,6 +249,8 @@ def _explain_one(
         return f"{source}needs {what}" if in_env else f"{source}needs a model: a line model = NAME, or --model NAME"
     if not place:
         return source + message.removeprefix("Value error, ")
+    if place[-1] == "token_env":
+        return f"{source}{key} is no name of an environment variable; put the token in one, and its name here"
     if kind == "string_pattern_mismatch":
         todo = "expected one with http:// or https://" if "://" in str(seen) else "put http:// before it"
         return f"{source}{key} is {seen!r}: {todo}"

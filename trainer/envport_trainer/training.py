@@ -21,6 +21,7 @@ import signal
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import envport
@@ -34,6 +35,8 @@ from envport_trainer.devices import find_device
 from envport_trainer.errors import ConfigError, PromptTooLongError, TrainerError
 from envport_trainer.evaluation import evaluate, sampled
 from envport_trainer.evaluation_result import Estimate, estimate_columns
+from envport_trainer.group_room import check_room
+from envport_trainer.group_scoring import compares
 from envport_trainer.learner import Learner, check_agreement
 from envport_trainer.measurements import measure
 from envport_trainer.metrics import FILE_NAME, MetricsLog, read_metrics
@@ -46,7 +49,7 @@ from envport_trainer.samplers import make_sampler
 from envport_trainer.tasks import TaskSource, TaskStream
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
 
     from envport_protocol.messages import Manifest
@@ -74,9 +77,12 @@ class TrainResult:
     """The folder with `model/`, `metrics.jsonl`, `curve.png`, `checkpoints/` and `tensorboard/`."""
 
 
-def train(config: TrainConfig, *, resume: bool = False, env_token: str | None = None) -> TrainResult:
+def train(
+    config: TrainConfig, *, resume: bool = False, env_tokens: Mapping[str, str] = MappingProxyType({})
+) -> TrainResult:
     """Run `config` to its last step, or until Ctrl-C; either way the folder then holds the model, and a checkpoint
-    once a step was done. `env_token` is sent to every environment, and is written nowhere.
+    once a step was done. `env_tokens` has the tokens of environments by their URLs, as these stand in `config`; each is
+    sent to its own environment alone, and is written nowhere.
 
     Raises:
         TrainerError: what a person can mend: a bad model, an output folder in use, an environment that stays away.
@@ -86,15 +92,15 @@ def train(config: TrainConfig, *, resume: bool = False, env_token: str | None = 
     device = find_device(config.device)
     loaded = load_policy(config.model, chat_template=config.chat_template)
     loaded.model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
-    return asyncio.run(_Run(config, loaded, state, env_token).to_the_end())
+    return asyncio.run(_Run(config, loaded, state, env_tokens).to_the_end())
 
 
 class _Run:
     def __init__(
-        self, config: TrainConfig, loaded: LoadedModel, state: TrainState | None, env_token: str | None
+        self, config: TrainConfig, loaded: LoadedModel, state: TrainState | None, env_tokens: Mapping[str, str]
     ) -> None:
         self.config, self.loaded, self.model = config, loaded, loaded.model
-        self.env_token = env_token
+        self.env_tokens = env_tokens
         self.learner = Learner(Policy.under_plan(self.model, config.precision), config)
         if state is not None:
             restore(state, loaded, self.learner, config.output / CHECKPOINTS)
@@ -140,8 +146,11 @@ class _Run:
         sources = []
         for env in self.config.envs:
             self.progress.activity(f"connecting to {env.url}")
-            connection = envport.connect(env.url, token=self.env_token, timeout_s=self.config.env_timeout_s)
+            token = self.env_tokens.get(env.url)
+            connection = envport.connect(env.url, token=token, timeout_s=self.config.env_timeout_s)
             client = await stack.enter_async_context(connection)
+            if compares(client):
+                check_room(client, self.config.group_size)
             sources.append(TaskSource(client, env.split, env.weight))
             if self.config.eval_every:
                 TaskSource(client, self.config.eval_split, env.weight).count()  # raises now, not after many steps

@@ -41,7 +41,12 @@ def check(
     timeout: Annotated[float, typer.Option(min=1.0, help="Seconds that an answer may take.")] = 60.0,
     token: Annotated[
         str | None,
-        typer.Option(envvar="ENVPORT_ENV_TOKEN", show_default=False, help="The trainer's token; give it as variable."),
+        typer.Option(
+            "--env-token",
+            envvar="ENVPORT_ENV_TOKEN",
+            show_default=False,
+            help="The trainer's token; give it as variable.",
+        ),
     ] = None,
     agent_token: Annotated[
         str | None,

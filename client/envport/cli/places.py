@@ -22,10 +22,10 @@ EnvTokenOption = Annotated[
         "--env-token",
         envvar="ENVPORT_ENV_TOKEN",
         show_default=False,
-        help="Trainer's token of the environments' servers, sent to each of them; give it as variable.",
+        help="Trainer's token of the one environment's server; give it as variable.",
     ),
 ]
-"""The `--env-token` of every command that starts rollouts."""
+"""The `--env-token` of every command that starts rollouts; it is for one server and is sent to no other."""
 
 
 def home_of(given: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ from envport.cli.output import JsonFlag, print_json, print_table, remark
 from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envport_trainer.config import EnvSource
     from envport_trainer.training import TrainResult
 
 
@@ -52,6 +56,8 @@ def train(
 ) -> None:
     """Train a model on environments, each given by its URL. Ctrl-C ends cleanly; --resume goes on.
 
+    Several environments that ask for tokens each have a token_env in the TOML file.
+
     Examples:
 
     envport train --env http://127.0.0.1:8000 --model models/smollm2-135m-instruct --steps 20 --output runs/first
@@ -77,9 +83,38 @@ def train(
     from envport_trainer.training import train as run
 
     settings = TrainConfig.from_toml(config, overrides)
+    env_tokens = tokens_of(settings.envs, env_token)
     quiet_transformers()
     remark(f"loading {settings.model}")
-    _report(run(settings, resume=resume, env_token=env_token), settings.steps, as_json)
+    _report(run(settings, resume=resume, env_tokens=env_tokens), settings.steps, as_json)
+
+
+def tokens_of(envs: Sequence[EnvSource], env_token: str | None) -> dict[str, str]:
+    """The token of each environment that has one, by its URL. `env_token` is that of the only one.
+
+    Raises:
+        typer.BadParameter: `env_token` was given and there are several, or it is not the only token; or a variable is
+            not set.
+    """
+    named = {env.url: env.token_env for env in envs if env.token_env is not None}
+    missing = [name for name in named.values() if not os.environ.get(name)]
+    if missing:
+        raise typer.BadParameter(f"{missing[0]} is not set, and an [[env]] of the file says token_env = {missing[0]!r}")
+    tokens = {url: os.environ[name] for url, name in named.items()}
+    if env_token is None:
+        return tokens
+    if named:
+        raise typer.BadParameter(
+            "the file names the variables of its tokens (token_env); leave this one and ENVPORT_ENV_TOKEN out",
+            param_hint="--env-token",
+        )
+    if len({env.url.rstrip("/") for env in envs}) > 1:
+        raise typer.BadParameter(
+            "one token is not sent to several servers; give each [[env]] of a TOML file a token_env = NAME, the "
+            "variable that holds its token, and leave this one and ENVPORT_ENV_TOKEN out",
+            param_hint="--env-token",
+        )
+    return dict.fromkeys((env.url for env in envs), env_token)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
