@@ -47,6 +47,7 @@ _STOP_TIMEOUT_S = 5.0
 """How long an end waits for the calls that it stopped."""
 _REBUILD_CALLS = 5
 """A rebuild may take as long as so many ends."""
+_DEFAULT_LIMITS = StoreLimits()
 _ANY_ARGUMENTS = b""
 """The fingerprint of a call that was cancelled before it came."""
 
@@ -60,7 +61,7 @@ class RolloutStore(Generic[S]):
     def __init__(
         self,
         free: Callable[[S], Coroutine[object, object, None]],
-        limits: StoreLimits = StoreLimits(),
+        limits: StoreLimits = _DEFAULT_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         *,
         before: Before[S] | None = None,
@@ -306,8 +307,8 @@ class RolloutStore(Generic[S]):
         most = self._limits.max_running_calls
         if self.running >= most or len(self._tasks) >= 2 * most:
             raise OverloadedError(
-                f"this worker runs {self.running} calls ({len(self._tasks)} with those that do not stop), the most that "
-                "it may; try again later",
+                f"this worker runs {self.running} calls ({len(self._tasks)} with those that do not stop), the most it "
+                "may; try again later",
                 details={"running": self.running, "max_running_calls": most},
             )
 
