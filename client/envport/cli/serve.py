@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from pathlib import Path
@@ -103,7 +102,6 @@ def serve(
         "journal": None if journal is None else journal.absolute(),
         "call_timeout_s": call_timeout,
         "idle_timeout_s": idle_timeout,
-        "options_digest": _digest_of(project.options | options),
     }
     if max_rollouts is not None:
         changes["max_rollouts"] = max_rollouts
@@ -140,10 +138,6 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{key!r} was given twice", param_hint="--option")
         options[key] = _value(value)
     return options
-
-
-def _digest_of(options: dict[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps(options, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
 
 
 def _value(text: str) -> Any:
