@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envport_protocol.errors import EnvDefinitionError, EnvFailedError, InfraError, ToolError
+from envport_protocol.errors import EnvDefinitionError, EnvFailedError, NoThreadError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -98,10 +98,6 @@ def _without_stop_iteration(function: Callable[..., Any], kwargs: Mapping[str, A
 
 _OURS = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
 """What the server itself throws into a call. Any other, a panic of a compiled library too, is the author's."""
-
-
-class NoThreadError(InfraError):
-    """There is no thread for a blocking method: the pool was shut down, or the machine gives none."""
 
 
 class env_boundary:

@@ -28,6 +28,7 @@
         ├── CallTimeoutError         504  the call's deadline passed
         ├── EnvFailedError           500  the environment's own code raised
         └── InfraError               500  this server failed; the environment is not to blame
+            └── NoThreadError             it has no thread for a blocking method
 
 Server and client share these classes: the server raises one, `to_body` puts it on the wire, and the client raises
 the same class again by `error_from_body`. Packages above this one derive their own errors from `EnvportError`.
@@ -257,6 +258,10 @@ class InfraError(WireError):
 
     status = 500
     code = "infra_error"
+
+
+class NoThreadError(InfraError):
+    """There is no thread for a blocking method: the server stops, or the machine gives none."""
 
 
 _BY_CODE: dict[str, type[WireError]] = {cls.code: cls for cls in WireError.__subclasses__()}

@@ -7,10 +7,11 @@ import functools
 import threading
 
 import pytest
-from envport_protocol.calling import NamedCall, NoThreadError, env_boundary, invoke, thread_pool
+from envport_protocol.calling import NamedCall, env_boundary, invoke, thread_pool
 from envport_protocol.errors import (
     EnvDefinitionError,
     EnvFailedError,
+    NoThreadError,
     ToolError,
     UnknownRolloutError,
     UnknownTaskError,

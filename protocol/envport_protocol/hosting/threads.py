@@ -8,7 +8,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from envport_protocol.calling import NoThreadError
+from envport_protocol.errors import NoThreadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
