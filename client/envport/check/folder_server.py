@@ -15,7 +15,7 @@ def main() -> None:
 
     order: dict[str, Any] = json.load(sys.stdin)
     folder, workers = order["folder"], order["config"].pop("workers", 1)
-    how: dict[str, Any] = {"port": order["port"], "log_format": "json"}
+    how: dict[str, Any] = {"port": order["port"], "log_format": "json", "log_level": "debug"}
     config = load_project(folder).serve_config(**order["config"])
     if workers == 1:
         run_server(folder, config=config, **how)

@@ -77,7 +77,7 @@ async def traceparent_is_taken(probe: Probe) -> str:
     remedy="The server must log what went wrong with the X-Request-Id and the traceparent of its request.",
 )
 async def log_lines_name_their_request(probe: Probe) -> str:
-    """Sends a start that must fail with both headers, and looks for them in the server's log."""
+    """Sends a start that must fail with both headers, and looks for them in the log of a server that logs all."""
     request_id, trace_id = f"check-{secrets.token_hex(8)}", secrets.token_hex(16)
     headers = {"x-request-id": request_id, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     async with probe.mortal() as (other, server):
