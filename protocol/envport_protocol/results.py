@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import orjson
 from pydantic import BaseModel
 
 from envport_protocol.messages import Outcome, RunToolAnswer, TextContent
@@ -36,25 +35,6 @@ def run_tool_answer(result: Any) -> RunToolAnswer:
     if isinstance(result, ToolResult):
         return RunToolAnswer(content=_blocks(result.content), rewards=dict(result.rewards), done=result.done)
     return RunToolAnswer(content=_blocks(result))
-
-
-def tool_body(result: Any) -> bytes:
-    """`run_tool_answer`, written as JSON. Plain text, which most tools give, takes the short way.
-
-    Raises:
-        TypeError, ValueError: the value has no JSON form, or a step reward is not finite.
-    """
-    if type(result) is str:
-        return _BEFORE_TEXT + orjson.dumps(result) + _AFTER_TEXT
-    answer = run_tool_answer(result)
-    return answer.__pydantic_serializer__.to_json(answer)
-
-
-def without_step_rewards(body: bytes) -> bytes:
-    """The body of a tool's answer as an agent is told it: no step rewards."""
-    if body.endswith(_WITHOUT_REWARDS):
-        return body
-    return orjson.dumps(orjson.loads(body) | {"rewards": {}})
 
 
 def tool_error_answer(text: str) -> RunToolAnswer:
@@ -86,7 +66,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset | tuple):
         return list(cast("set[Any]", value))
     return str(value)
-
-
-_WITHOUT_REWARDS = (b',"rewards":{},"done":false}', b',"rewards":{},"done":true}')
-_BEFORE_TEXT, _AFTER_TEXT = run_tool_answer("|").model_dump_json().encode().split(b'"|"')

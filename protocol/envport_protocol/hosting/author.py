@@ -9,8 +9,9 @@ from envport_protocol.env import BaseEnv, overrides
 from envport_protocol.errors import EnvDefinitionError, EnvFailedError, ToolError, UnknownTaskError
 from envport_protocol.hosting.stored_call import ToolErrorBody
 from envport_protocol.hosting.taskbook import TaskBook
+from envport_protocol.hosting.tool_body import tool_body
 from envport_protocol.messages import Message
-from envport_protocol.results import tool_body, tool_error_answer
+from envport_protocol.results import tool_error_answer
 from envport_protocol.task import EnvTask, as_messages
 from envport_protocol.toolset import ToolSet
 

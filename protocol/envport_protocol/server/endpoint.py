@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from envport_protocol.errors import InfraError, NotReadyError, WireError
-from envport_protocol.results import without_step_rewards
+from envport_protocol.hosting.tool_body import without_step_rewards
 from envport_protocol.server.answers import WHOLE, Answer, Header, error_answer, send_answer
 from envport_protocol.server.disconnects import ClientGoneError
 from envport_protocol.server.origin import check_origin
