@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from envport.cli.extras import require
+from envport.cli.interruptible import run_interruptible
 from envport.cli.output import JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _checked(
         require("uvicorn", "serve")
     # The environment's own code may print, and stdout is for the report.
     with ProgressLine() as progress, redirect_stdout(sys.stderr):
-        return asyncio.run(
+        return run_interruptible(
             run(
                 target,
                 project=project,
