@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -76,10 +77,14 @@ def encode(request: BaseModel) -> bytes:
     """The body of a request, as JSON.
 
     Raises:
-        InvalidRequestError: a value in it has no JSON, such as an object or half a UTF-16 pair.
+        InvalidRequestError: a value in it has no JSON, such as an object, NaN or half a UTF-16 pair.
     """
     try:
-        return orjson.dumps(request.model_dump(mode="json", exclude_defaults=True))
-    except (PydanticSerializationError, orjson.JSONEncodeError) as error:
+        fields = request.model_dump(mode="json", exclude_defaults=True)
+        body = orjson.dumps(fields)
+        if b"null" in body:  # orjson writes NaN and the infinities so; the standard library refuses them
+            json.dumps(fields, allow_nan=False)
+        return body
+    except (PydanticSerializationError, orjson.JSONEncodeError, ValueError) as error:
         text = f"{type(request).__name__} was not sent, it cannot be written as JSON: {error}"
         raise InvalidRequestError(text) from error

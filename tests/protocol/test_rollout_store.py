@@ -911,3 +911,25 @@ async def test_a_rebuilt_rollout_takes_a_place_like_any():
     await store.end("new")
     assert await call == b"{}"
     assert [one.rollout_id for one in store.held()] == ["old"]
+
+
+async def test_a_call_that_the_servers_end_broke_off_is_not_journaled():
+    journaled = []
+
+    class Journal(Before):
+        def called(self, rollout_id, key, request, outcome):
+            journaled.append(key)
+
+    async def free(_):
+        pass
+
+    store: RolloutStore[State] = RolloutStore(free, before=Journal())
+    await started(store)
+    asked = asyncio.create_task(run_call(store, "r", "c", b"x", hang, 5))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for task in store._tasks:  # as the event loop does when it is left
+        task.cancel()
+    with pytest.raises(InfraError, match="the server stopped"):
+        await asked
+    assert journaled == []

@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 from envport_protocol import BaseEnv, ToolError, ToolResult, ToolSpec, tool
 from envport_protocol.errors import EnvDefinitionError
+from envport_protocol.hosting.author import Author
 from envport_protocol.messages import RunToolAnswer, TextContent
 from envport_protocol.results import run_tool_answer
 from envport_protocol.tools import as_tool_spec, method_tools, parameters_schema
@@ -263,3 +264,12 @@ def test_what_a_tool_gives_becomes_text():
     assert texts(3.5) == ["3.5"]
     answer = run_tool_answer(ToolResult("over", rewards={"step": 0.5}, done=True))
     assert answer == RunToolAnswer(content=[TextContent(text="over")], rewards={"step": 0.5}, done=True)
+
+
+async def test_a_tool_that_nothing_runs_is_a_wrong_definition():
+    class Idle(BaseEnv):
+        def list_tools(self):
+            return [{"name": "find", "description": "Finds."}]
+
+    with pytest.raises(EnvDefinitionError, match="names the tool 'find', but nothing runs it"):
+        await Author(Idle()).open()

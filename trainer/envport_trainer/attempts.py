@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from envport import NotReadyError, ProtocolError, Rollout, TransportError
 from envport_protocol.errors import (
     EnvportError,
+    ForbiddenError,
     InvalidRequestError,
     OverloadedError,
     RolloutEndedError,
     RolloutLostError,
+    UnauthorizedError,
     UnknownRolloutError,
     WireError,
 )
@@ -70,6 +72,7 @@ async def attempt_task(
     Raises:
         PromptTooLongError: at once; another attempt would meet the same prompt.
         NotScoredError: at once; its group is over.
+        UnauthorizedError, ForbiddenError: at once; the environment asks for another token.
         RolloutFailedError: the environment failed `env_retries` + 1 times, lost `MAX_LOST` + 1 rollouts, or started
             none for `ENV_PATIENCE_S`.
     """
@@ -82,6 +85,8 @@ async def attempt_task(
             rollout = await (_started_alone(env, spec) if start is None else start(spec))
         except _AWAY as error:
             troubles.away(error)
+        except (UnauthorizedError, ForbiddenError):
+            raise
         except _FAILED as error:
             troubles.failed(error)
         else:

@@ -60,6 +60,7 @@ class Author:
         """
         if not self._list_tools.requires("rollout_id"):
             self.tools = await self._ask_tools({})
+            self._check_tools_run()
         self._system_prompt = await self._ask_system_prompt()
         await self.tasks.open()
 
@@ -169,6 +170,17 @@ class Author:
             raise EnvFailedError("the environment has neither get_state nor set_state")
         with rollout_boundary("fork_rollout"):
             return await self._copying[which](inputs)
+
+    def _check_tools_run(self) -> None:
+        if overrides(self._env, "run_tool"):
+            return
+        runs = {tool.name for tool in BaseEnv.list_tools(self._env)}
+        idle = [tool.name for tool in self.tools.specs if tool.name not in runs]
+        if idle:
+            raise EnvDefinitionError(
+                f"list_tools names the tool {idle[0]!r}, but nothing runs it: write run_tool, or a method of that name "
+                "under @tool"
+            )
 
     async def _ask_tools(self, inputs: dict[str, Any]) -> ToolSet:
         raw = await self._list_tools(inputs)

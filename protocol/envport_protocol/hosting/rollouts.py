@@ -28,7 +28,7 @@ from envport_protocol.hosting.before import Before, Rebuilt
 from envport_protocol.hosting.line import Line
 from envport_protocol.hosting.observer import NullObserver
 from envport_protocol.hosting.rollout import Held, Job, Rollout, StoreLimits
-from envport_protocol.hosting.stored_call import StoredCall, launch, outcome_kind, outcome_of, too_late
+from envport_protocol.hosting.stored_call import StoppedError, StoredCall, launch, outcome_kind, outcome_of, too_late
 from envport_protocol.hosting.tombstones import Tombstone, Tombstones, ended, started_otherwise
 from envport_protocol.messages import Outcome
 
@@ -339,7 +339,7 @@ class RolloutStore(Generic[S]):
                 one.running -= 1
                 one.used_at = self._clock()
             self._told(rollout, job, outcome, seconds)
-            if rollout.end is None:
+            if rollout.end is None and not isinstance(outcome, StoppedError):
                 rollout.calls[job.key] = rollout.calls.pop(job.key)  # so the calls stand in the order they ended
                 rollout.kept_bytes += len(outcome) if isinstance(outcome, bytes) else 0
                 try:

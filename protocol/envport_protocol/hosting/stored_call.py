@@ -31,6 +31,10 @@ class ToolErrorBody(bytes):
     __slots__ = ()
 
 
+class StoppedError(InfraError):
+    """The server stopped in the middle of a call: what it did is not known, and it is not journaled."""
+
+
 class StoredCall:
     """One call: while it runs, its `run`; afterwards only the outcome."""
 
@@ -154,7 +158,11 @@ async def _carry_out(call: StoredCall, run: Run, work: Callable[[], Coroutine[ob
     try:
         outcome = await work()
     except asyncio.CancelledError:
-        outcome = EnvFailedError(f"{run.what} was cancelled by the environment's own code")
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            outcome = StoppedError(f"{run.what} was broken off: the server stopped")
+        else:
+            outcome = EnvFailedError(f"{run.what} was cancelled by the environment's own code")
         raise
     except WireError as error:
         outcome = error.afresh()
