@@ -80,10 +80,9 @@ def encode(request: BaseModel) -> bytes:
         InvalidRequestError: a value in it has no JSON, such as an object, NaN or half a UTF-16 pair.
     """
     try:
-        fields = request.model_dump(mode="json", exclude_defaults=True)
-        body = orjson.dumps(fields)
-        if b"null" in body:  # orjson writes NaN and the infinities so; the standard library refuses them
-            json.dumps(fields, allow_nan=False)
+        body = orjson.dumps(request.model_dump(mode="json", exclude_defaults=True))
+        if b"null" in body:  # pydantic writes NaN and the infinities so; the standard library refuses them
+            json.dumps(request.model_dump(exclude_defaults=True), allow_nan=False, default=str)
         return body
     except (PydanticSerializationError, orjson.JSONEncodeError, ValueError) as error:
         text = f"{type(request).__name__} was not sent, it cannot be written as JSON: {error}"
