@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from envport_protocol import server
+from envport_protocol.server import app, readiness
 from envport_protocol.server.serving import run_server
 from envport_registry.runner import docker, process
 from envport_registry.runner.docker import whole_lines
@@ -12,7 +12,7 @@ from envport_registry.runner.docker import whole_lines
 
 def test_stopping_waits_longer_than_a_server_takes_to_end_by_itself():
     for_calls = inspect.signature(run_server).parameters["shutdown_timeout_s"].default
-    longest = for_calls + server._STOP_TIMEOUT_S + server._CLOSE_TIMEOUT_S
+    longest = for_calls + readiness.STOP_TIMEOUT_S + app._CLOSE_TIMEOUT_S
     assert min(docker._STOP_TIMEOUT_S, process._STOP_TIMEOUT_S) > longest
     assert docker._CALL_TIMEOUT_S > docker._STOP_TIMEOUT_S
 
