@@ -106,14 +106,14 @@ def _run_envport(args: argparse.Namespace) -> dict[str, float]:
 async def _envport_steps(args: argparse.Namespace, url: str) -> dict[str, float]:
     import envport
     import torch
-    from envport_trainer.chat import Chat
     from envport_trainer.config import TrainConfig
-    from envport_trainer.learner import Learner
-    from envport_trainer.models import load_policy, stop_ids
-    from envport_trainer.policy import Policy
-    from envport_trainer.rollouts import RolloutLimits, collect_step
+    from envport_trainer.conversation.chat import Chat
+    from envport_trainer.learning.learner import Learner
+    from envport_trainer.learning.policy import Policy
+    from envport_trainer.models.folder import load_policy, stop_ids
+    from envport_trainer.rollouts.playing import RolloutLimits, collect_step
+    from envport_trainer.rollouts.tasks import TaskSource, TaskStream
     from envport_trainer.samplers.transformers import TransformersSampler
-    from envport_trainer.tasks import TaskSource, TaskStream
 
     torch.set_num_threads(args.threads)
     config = TrainConfig.model_validate(
@@ -143,7 +143,7 @@ async def _envport_steps(args: argparse.Namespace, url: str) -> dict[str, float]
             learner.update(done.groups, step)
             sampler.update_weights(loaded.model)
             steps.append(time.perf_counter() - began)
-            assert all(sum(t.loss_mask) == args.tokens for t in done.all)
+            assert all(t.sampled_tokens == args.tokens for t in done.all)
             assert len(done.groups) == args.prompts
     sampler.close()
     return _summary(steps, rollouts, args)

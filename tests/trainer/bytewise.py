@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envport_trainer.chat import Chat
+from envport_trainer.conversation.chat import Chat
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 

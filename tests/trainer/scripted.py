@@ -12,7 +12,7 @@ from .bytewise import ids_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from envport_trainer.chat import Chat
+    from envport_trainer.conversation.chat import Chat
     from torch import nn
 
 STOP = "<|im_end|>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from envport_trainer.advantages import group_advantages, has_spread
+from envport_trainer.algorithm.advantages import group_advantages, has_spread
 
 
 def test_the_mean_is_subtracted() -> None:

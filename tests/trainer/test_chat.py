@@ -6,7 +6,7 @@ import json
 
 import pytest
 from envport_protocol.messages import Message, ToolSpec
-from envport_trainer.chat import MAX_CALLS, Chat, ToolCall
+from envport_trainer.conversation.chat import MAX_CALLS, Chat, ToolCall
 from envport_trainer.errors import ModelError
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -129,7 +129,7 @@ def test_appending_gives_the_ids_of_rendering_everything(answers: list[tuple[str
 @pytest.mark.model
 @pytest.mark.parametrize("answers", ANSWERS, ids=["one call", "three calls"])
 def test_appending_gives_the_ids_of_rendering_everything_by_a_real_tokenizer(smollm2, answers):
-    from envport_trainer.models import load_tokenizer
+    from envport_trainer.models.folder import load_tokenizer
 
     real = load_tokenizer(str(smollm2))
     mine = Chat(real, frozenset({real.eos_token_id}))
@@ -176,7 +176,7 @@ def test_special_tokens_in_tool_answers_and_tool_names_are_broken_up():
 @pytest.mark.model
 def test_a_real_tokenizers_added_tokens_are_broken_up_too(smollm2):
     """SmolLM2 has special tokens without a role, such as <file_sep>, which `all_special_tokens` leaves out."""
-    from envport_trainer.models import load_tokenizer
+    from envport_trainer.models.folder import load_tokenizer
 
     real = load_tokenizer(str(smollm2))
     special = {number for number, token in real.added_tokens_decoder.items() if token.special}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from envport_trainer.checkpoint import TrainState, checkpoints, load_latest, save_checkpoint
 from envport_trainer.errors import CheckpointError
+from envport_trainer.runs.checkpoint import TrainState, checkpoints, load_latest, save_checkpoint
 from torch import nn
 
 from .conftest import tiny_model
@@ -92,7 +92,7 @@ KILLED_WHILE_SAVING = """
 import sys, time
 from pathlib import Path
 import torch
-from envport_trainer import checkpoint
+from envport_trainer.runs import checkpoint as checkpoint
 folder, at = Path(sys.argv[1]), int(sys.argv[2])
 def state(step):
     return checkpoint.TrainState(step=step, model={"w": torch.full((1000,), float(step))}, optimizer={"s": step})
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_checkpoint(tmp_path, monkeyp
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("envport_trainer.checkpoint._sync", full)
+    monkeypatch.setattr("envport_trainer.runs.checkpoint._sync", full)
     with pytest.raises(CheckpointError, match=r"step-000002: .*No space left on device; the earlier ones are whole"):
         save_checkpoint(tmp_path, state(2))
     assert names(tmp_path) == ["step-000001"]
@@ -151,7 +151,7 @@ def test_too_little_space_is_told_before_anything_is_written(tmp_path, monkeypat
     class Usage:
         free = 2**20
 
-    monkeypatch.setattr("envport_trainer.checkpoint.shutil.disk_usage", lambda _: Usage)
+    monkeypatch.setattr("envport_trainer.runs.checkpoint.shutil.disk_usage", lambda _: Usage)
     with pytest.raises(CheckpointError, match="it needs 16 MiB, and 1 MiB are free"):
         save_checkpoint(tmp_path, state(1))
     assert names(tmp_path) == []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from envport_trainer import curve
-from envport_trainer.curve import draw_curve
 from envport_trainer.errors import MetricsError
+from envport_trainer.recording import curve as curve
+from envport_trainer.recording.curve import draw_curve
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 

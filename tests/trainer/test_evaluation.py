@@ -12,13 +12,13 @@ import pytest
 import torch
 from envport_protocol import BaseEnv, EnvTask, ToolError, reward, tool
 from envport_protocol.errors import UnknownTaskError
-from envport_trainer.chat import Chat
 from envport_trainer.config import EnvSource, TrainConfig
+from envport_trainer.conversation.chat import Chat
 from envport_trainer.errors import ModelServerError, TrainerError
-from envport_trainer.evaluation import evaluate, evaluate_url, local, sampled, served
-from envport_trainer.evaluation_result import Estimate, EvalResult, EvalRow, estimate_columns
-from envport_trainer.openai import OpenAiModel
-from envport_trainer.rollouts import RolloutLimits
+from envport_trainer.evaluation.evaluate import evaluate, evaluate_url, local, sampled, served
+from envport_trainer.evaluation.openai import OpenAiModel
+from envport_trainer.evaluation.result import Estimate, EvalResult, EvalRow, estimate_columns
+from envport_trainer.rollouts.playing import RolloutLimits
 from envport_trainer.types import Sample
 from transformers import LlamaForCausalLM
 
@@ -70,7 +70,7 @@ class SumEnv(BaseEnv):
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.0)
 
 
 def asked_number(body: dict[str, Any]) -> int:

@@ -16,9 +16,9 @@ from envport_protocol import BaseEnv, EnvTask
 from envport_protocol.config import ServeConfig
 from envport_trainer.config import EnvSource, TrainConfig
 from envport_trainer.errors import NotScoredError, PromptTooLongError, TrainerError
-from envport_trainer.evaluation import evaluate, sampled, served
-from envport_trainer.group_room import GroupRoom, check_room
-from envport_trainer.openai import OpenAiModel
+from envport_trainer.evaluation.evaluate import evaluate, sampled, served
+from envport_trainer.evaluation.openai import OpenAiModel
+from envport_trainer.rollouts.group_room import GroupRoom, check_room
 from envport_trainer.training import train
 
 from . import fake_openai as fake
@@ -67,7 +67,7 @@ def env() -> RankEnv:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.0)
 
 
 async def within(work: Any, seconds: float = 30) -> Any:

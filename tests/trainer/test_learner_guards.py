@@ -6,7 +6,7 @@ import math
 
 import pytest
 from envport_trainer.errors import TrainerError
-from envport_trainer.learner import MAX_SKIPPED, Learner, check_agreement
+from envport_trainer.learning.learner import MAX_SKIPPED, Learner, check_agreement
 
 
 def test_rounding_passes_and_more_than_that_is_named() -> None:

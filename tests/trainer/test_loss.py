@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from envport_trainer.loss import cispo, clipped, dppo, policy_loss, safe_log_ratio
+from envport_trainer.algorithm.losses import cispo, clipped, dppo, policy_loss, safe_log_ratio
 from torch import Tensor
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from envport_trainer.errors import MetricsError
-from envport_trainer.metrics import MetricsLog, read_metrics
+from envport_trainer.recording.metrics import MetricsLog, read_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

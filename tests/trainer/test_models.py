@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from envport_trainer.errors import ModelError
-from envport_trainer.model_hub import hub_is_away
-from envport_trainer.models import LoadedModel, load_policy, load_tokenizer, save_model, stop_ids
+from envport_trainer.models.folder import LoadedModel, load_policy, load_tokenizer, save_model, stop_ids
+from envport_trainer.models.hub import hub_is_away
 from safetensors import SafetensorError
 
 from .conftest import TEMPLATE, tiny_model, tiny_tokenizer
@@ -68,7 +68,7 @@ def test_a_failed_save_leaves_the_earlier_model_and_nothing_half_written(tmp_pat
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("envport_trainer.models.os.fsync", full_disk)
+    monkeypatch.setattr("envport_trainer.models.folder.os.fsync", full_disk)
     with pytest.raises(ModelError, match="No space left on device"):
         save_model(model, tiny_tokenizer(), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
@@ -191,7 +191,7 @@ def test_a_hub_whose_name_cannot_be_resolved_is_not_asked_again_and_again(monkey
     def asked(*_: object, **__: object) -> None:
         raise AssertionError("the hub was asked")
 
-    monkeypatch.setattr("envport_trainer.model_hub.getproxies", dict[str, str])
+    monkeypatch.setattr("envport_trainer.models.hub.getproxies", dict[str, str])
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     monkeypatch.setattr("httpx.Client.send", asked)
     assert refused("nobody/nothing") == (
@@ -202,8 +202,8 @@ def test_a_hub_whose_name_cannot_be_resolved_is_not_asked_again_and_again(monkey
 
 
 def test_a_hub_behind_a_proxy_need_not_be_resolved(monkeypatch):
-    monkeypatch.setattr("envport_trainer.model_hub.getproxies", lambda: {"https": "http://proxy:1"})
-    monkeypatch.setattr("envport_trainer.model_hub.proxy_bypass", lambda _: False)
+    monkeypatch.setattr("envport_trainer.models.hub.getproxies", lambda: {"https": "http://proxy:1"})
+    monkeypatch.setattr("envport_trainer.models.hub.proxy_bypass", lambda _: False)
     monkeypatch.setattr("socket.getaddrinfo", None)
     assert hub_is_away() is None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 from envport_protocol.messages import ToolSpec
-from envport_trainer.chat import MAX_CALLS
+from envport_trainer.conversation.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
-from envport_trainer.openai import OpenAiModel, Reply, WantedCall
+from envport_trainer.evaluation.openai import OpenAiModel, Reply, WantedCall
 from starlette.responses import Response
 
 from .fake_openai import calls, refuses, says
@@ -94,7 +94,7 @@ async def test_a_busy_server_is_asked_again(fake_openai):
 
 @pytest.mark.parametrize("wanted", ["nan", "inf", "-1e999", "soon"])
 async def test_an_odd_time_to_wait_is_passed_over(fake_openai, wanted, monkeypatch):
-    monkeypatch.setattr("envport_trainer.openai.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("envport_trainer.evaluation.openai.random.uniform", lambda low, high: 0.01)
     fake_openai.in_turn(refuses(429, "slow down", **{"retry-after": wanted}), says("hello"))
     assert (await ask(OpenAiModel(fake_openai.url))).content == "hello"
 
@@ -181,6 +181,6 @@ async def test_nonsense_is_told(fake_openai, answer, said):
 
 
 async def test_an_endless_answer_is_cut_off(fake_openai, monkeypatch):
-    monkeypatch.setattr("envport_trainer.openai._MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("envport_trainer.evaluation.openai._MAX_ANSWER_BYTES", 1000)
     fake_openai.in_turn(says("x" * 2000))
     assert "answered more than 1000 bytes" in str(await failure(OpenAiModel(fake_openai.url)))

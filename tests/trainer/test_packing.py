@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from envport_trainer.attention import use_planned_attention
-from envport_trainer.packing import Row, pack
-from envport_trainer.policy import Policy
-from envport_trainer.types import Finish, Trajectory
+from envport_trainer.algorithm.batch import TrainingRow
+from envport_trainer.learning.attention import use_planned_attention
+from envport_trainer.learning.packing import pack
+from envport_trainer.learning.policy import Policy
+from envport_trainer.types import TokenRow
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
@@ -33,43 +34,33 @@ def model() -> PreTrainedModel:
     return LlamaForCausalLM(config).float()
 
 
-def trajectory(group: int, prompt: Sequence[int], completion: Sequence[int], masked: Sequence[int] = ()) -> Trajectory:
+def row_of(
+    group: int, prompt: Sequence[int], completion: Sequence[int], advantage: float, masked: Sequence[int] = ()
+) -> TrainingRow:
+    """A row whose rollout is named by the sum of its completion."""
     mask = [False] * len(prompt) + [place not in masked for place in range(len(completion))]
-    return Trajectory(
-        env="http://env",
-        env_digest=None,
-        task_id=f"t{group}",
-        rollout_id=f"r{group}-{sum(completion)}",
-        group=group,
-        input_ids=[*prompt, *completion],
-        loss_mask=mask,
-        logprobs=[0.0] * len(mask),
-        prompt_length=len(prompt),
-        policy_version=0,
-        finish=Finish.STOP,
-        messages=[],
-        reward=0.0,
-    )
+    tokens = TokenRow([*prompt, *completion], mask, [0.0] * len(mask), len(prompt))
+    return TrainingRow(tokens, [advantage] * len(mask), group, rollout=sum(completion))
 
 
-def rows(root: Sequence[int] = ()) -> list[Row]:
+def rows(root: Sequence[int] = ()) -> list[TrainingRow]:
     """Two groups; their prompts begin with `root`."""
     a, b = [*root, 5, 6, 7, 8, 9], [*root, 20, 21]
     return [
-        Row(trajectory(0, a, [10, 11, 12]), 1.0),
-        Row(trajectory(0, a, [13, 14, 15, 16, 17, 18], masked=[2, 3]), -0.5),
-        Row(trajectory(0, a, [19]), 0.25),
-        Row(trajectory(1, b, [22, 23, 24, 25]), 2.0),
-        Row(trajectory(1, b, [26, 27]), -2.0),
+        row_of(0, a, [10, 11, 12], 1.0),
+        row_of(0, a, [13, 14, 15, 16, 17, 18], -0.5, masked=[2, 3]),
+        row_of(0, a, [19], 0.25),
+        row_of(1, b, [22, 23, 24, 25], 2.0),
+        row_of(1, b, [26, 27], -2.0),
     ]
 
 
-def alone(model: PreTrainedModel, row: Row, temperature: float) -> torch.Tensor:
+def alone(model: PreTrainedModel, row: TrainingRow, temperature: float) -> torch.Tensor:
     """Logprobs of the row's loss tokens by an ordinary forward with transformers' own attention."""
-    ids = torch.tensor([row.trajectory.input_ids])
+    ids = torch.tensor([row.tokens.input_ids])
     logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float() / temperature
     logprob = functional.log_softmax(logits, -1).gather(1, ids[0, 1:, None])[:, 0]
-    return logprob[torch.tensor(row.trajectory.loss_mask[1:])]
+    return logprob[torch.tensor(row.tokens.loss_mask[1:])]
 
 
 @pytest.mark.parametrize("root", [[], [31], [31, 32, 33, 34, 35, 36]])
@@ -80,7 +71,7 @@ def test_packed_logprobs_and_gradients_equal_those_of_each_row_alone(
 ) -> None:
     reference = copy.deepcopy(model)
     expected = [alone(reference, row, temperature) for row in rows(root)]
-    loss = torch.stack([row.advantage * (x * x).sum() for row, x in zip(rows(root), expected, strict=True)]).sum()
+    loss = torch.stack([row.advantages_T[0] * (x * x).sum() for row, x in zip(rows(root), expected, strict=True)]).sum()
     loss.backward()
 
     use_planned_attention(model)
@@ -88,7 +79,7 @@ def test_packed_logprobs_and_gradients_equal_those_of_each_row_alone(
     got = []
     for batch in pack(rows(root), max_tokens):
         logprob_N = policy.logprobs(batch, temperature)
-        (batch.advantage_N * logprob_N * logprob_N).sum().backward()
+        (batch.loss.advantage_N * logprob_N * logprob_N).sum().backward()
         got.append(logprob_N.detach())
 
     torch.testing.assert_close(torch.cat(got), torch.cat(expected).detach(), rtol=0, atol=2e-6)
@@ -123,9 +114,9 @@ def test_a_group_over_the_budget_is_split_and_its_prompt_repeated() -> None:
 
 def test_rows_of_one_group_that_began_differently_each_see_their_own_prompt() -> None:
     odd = [
-        Row(trajectory(0, [1, 2], [3]), 1.0),
-        Row(trajectory(0, [1, 4], [3, 5]), 1.0),
-        Row(trajectory(0, [1, 4], [6]), 1.0),
+        row_of(0, [1, 2], [3], 1.0),
+        row_of(0, [1, 4], [3, 5], 1.0),
+        row_of(0, [1, 4], [6], 1.0),
     ]
     (batch,) = pack(odd, 100)
     assert batch.input_ids.tolist() == [[1, 2, 3, 4, 3, 5, 6]]
@@ -144,6 +135,6 @@ def test_what_all_prompts_begin_with_is_packed_once_for_each_batch() -> None:
 
 
 def test_a_single_prompt_keeps_one_id_of_its_own_below_the_root() -> None:
-    (batch,) = pack([Row(trajectory(0, [1, 2, 3], [4, 5]), 1.0)], 100)
+    (batch,) = pack([row_of(0, [1, 2, 3], [4, 5], 1.0)], 100)
     assert [block.ancestor_A.tolist() for block in batch.plan.blocks] == [[], [0, 1, 2], [0, 1]]
     assert [block.index_RL.tolist() for block in batch.plan.blocks] == [[[0, 1]], [[3, 4]], [[2]]]

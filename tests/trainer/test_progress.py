@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from envport_trainer import progress
-from envport_trainer.progress import EvalProgress, TrainProgress
+from envport_trainer.recording import progress as progress
+from envport_trainer.recording.progress import EvalProgress, TrainProgress
 from rich.console import Console
 
 

@@ -19,8 +19,7 @@ from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
 from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError, UnknownTaskError
 from envport_protocol.messages import Manifest, Split
 from envport_trainer.errors import PromptTooLongError, RolloutFailedError
-from envport_trainer.presence import Presence
-from envport_trainer.rollouts import (
+from envport_trainer.rollouts.playing import (
     RolloutLimits,
     RolloutSpec,
     StepRollouts,
@@ -28,7 +27,8 @@ from envport_trainer.rollouts import (
     derive_seed,
     run_rollout,
 )
-from envport_trainer.tasks import TaskSource, TaskStream
+from envport_trainer.rollouts.presence import Presence
+from envport_trainer.rollouts.tasks import TaskSource, TaskStream
 from envport_trainer.types import Finish, Trajectory
 
 from .bytewise import byte_chat, ids_of, text_of
@@ -106,7 +106,7 @@ def env() -> NumberEnv:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.0)
 
 
 # What one rollout records
@@ -124,9 +124,10 @@ async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, 
     last = ids_of(chat, "It is 0.5" + STOP)
     assert text_of(chat, prompt).endswith("<|im_start|>user\nSay 2.<|im_end|>\n<|im_start|>assistant\n")
     assert list(sampler.requests[1].prompt_ids) == prompt + turn + tool_text
-    assert got.input_ids == prompt + turn + tool_text + last
-    assert got.loss_mask == ([False] * len(prompt) + [True] * len(turn) + [False] * len(tool_text) + [True] * len(last))
-    assert got.logprobs == (
+    (row,) = got.rows
+    assert row.input_ids == prompt + turn + tool_text + last
+    assert row.loss_mask == ([False] * len(prompt) + [True] * len(turn) + [False] * len(tool_text) + [True] * len(last))
+    assert row.logprobs == (
         [0.0] * len(prompt) + sampler.samples[0].logprobs + [0.0] * len(tool_text) + sampler.samples[1].logprobs
     )
     assert got.prompt_length == len(prompt)
@@ -146,8 +147,8 @@ async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, 
 
 async def test_the_sampled_stop_token_is_trained(serve_env, env):
     got = await run(serve_env(env), says("1"))
-    assert text_of(byte_chat(), got.input_ids[-1:]) == STOP
-    assert got.loss_mask[-2:] == [True, True]
+    assert text_of(byte_chat(), got.rows[0].input_ids[-1:]) == STOP
+    assert got.rows[0].loss_mask[-2:] == [True, True]
 
 
 async def test_each_turn_is_sampled_with_its_own_seed_and_the_same_temperature(serve_env, env):
@@ -193,7 +194,7 @@ async def test_a_wrong_call_is_the_models_own_fault_and_it_sees_why(serve_env, e
 async def test_without_further_turns_no_tools_are_offered_and_none_is_called(serve_env, env):
     sampler = says(call("look", at="door") + " 1")
     got = await run(serve_env(env), sampler, max_turns=1)
-    assert text_of(sampler.chat, got.input_ids[: got.prompt_length]) == (
+    assert text_of(sampler.chat, got.rows[0].input_ids[: got.prompt_length]) == (
         "<|im_start|>user\nSay 2.<|im_end|>\n<|im_start|>assistant\n"
     )
     assert (got.finish, got.tool_calls) == (Finish.STOP, 0)
@@ -207,7 +208,7 @@ async def test_a_turn_over_its_tokens_is_truncated_and_its_calls_are_not_made(se
     room = len(ids_of(byte_chat(), call("look", at="door") + " 7"))
     got = await run(serve_env(env), says(written), max_new_tokens=room)
     assert (got.finish, got.tool_calls, got.reward) == (Finish.LENGTH, 0, 7.0)
-    assert sum(got.loss_mask) == room
+    assert got.sampled_tokens == room
 
 
 async def test_a_rollout_over_its_tokens_ends_with_the_last_sampled_token(serve_env, env):
@@ -216,8 +217,8 @@ async def test_a_rollout_over_its_tokens_ends_with_the_last_sampled_token(serve_
     turn = len(ids_of(sampler.chat, "3 " + call("look", at="d" * 300) + " 3" + STOP))
     got = await run(serve_env(env), sampler, max_tokens=first.prompt_length + turn + 5)
     assert (got.finish, len(sampler.requests), got.reward) == (Finish.LENGTH, 1, 3.0)
-    assert len(got.input_ids) == first.prompt_length + turn
-    assert got.loss_mask[-1]
+    assert len(got.rows[0].input_ids) == first.prompt_length + turn
+    assert got.rows[0].loss_mask[-1]
 
 
 async def test_a_turn_may_take_what_is_left_of_the_rollouts_tokens(serve_env, env):
@@ -226,14 +227,14 @@ async def test_a_turn_may_take_what_is_left_of_the_rollouts_tokens(serve_env, en
     prompt = (await run(url, sampler)).prompt_length
     got = await run(url, sampler, max_tokens=prompt + 1)
     assert sampler.requests[-1].max_new_tokens == 1
-    assert (got.finish, sum(got.loss_mask)) == (Finish.LENGTH, 1)
+    assert (got.finish, got.sampled_tokens) == (Finish.LENGTH, 1)
 
 
 async def test_the_limit_of_turns_ends_a_rollout_before_its_last_calls(serve_env, env):
     sampler = says(call("look", at="door") + " 2")
     got = await run(serve_env(env), sampler, max_turns=3)
     assert (got.finish, len(sampler.requests), got.tool_calls, got.reward) == (Finish.TURNS, 3, 2, 2.0)
-    assert got.loss_mask[-1]
+    assert got.rows[0].loss_mask[-1]
 
 
 async def test_a_tool_may_end_the_rollout(serve_env, env):
@@ -241,7 +242,7 @@ async def test_a_tool_may_end_the_rollout(serve_env, env):
     got = await run(serve_env(env), sampler)
     assert (got.finish, len(sampler.requests), got.reward) == (Finish.DONE, 1, 4.0)
     assert got.messages[-1] == {"role": "tool", "name": "leave", "content": "Bye."}
-    assert got.loss_mask[-1]
+    assert got.rows[0].loss_mask[-1]
 
 
 async def test_a_prompt_that_leaves_no_room_is_told_at_once_and_not_tried_again(serve_env, env):
@@ -367,7 +368,7 @@ async def test_a_rollout_that_the_server_lost_is_begun_anew_and_does_not_count_a
 
 
 async def test_the_wait_for_an_absent_environment_is_bounded(serve_env, env, monkeypatch):
-    monkeypatch.setattr("envport_trainer.attempts.ENV_PATIENCE_S", 0.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts.ENV_PATIENCE_S", 0.0)
     async with Absent(serve_env(env), TransportError("http://env", "refused"), times=9) as client:
         with pytest.raises(RolloutFailedError, match=f"{client.url} was away for 0 s: http://env: refused"):
             await run_rollout(client, says("1"), byte_chat(), RolloutSpec("train", 1, seed=1), LIMITS)
@@ -434,7 +435,7 @@ def test_what_an_environment_lost_is_told_once_until_it_starts_a_rollout(caplog)
 
 async def test_a_rollout_that_starts_ends_the_wait_for_an_absent_environment(serve_env, env, monkeypatch):
     """Away, back with a rollout that takes longer than the patience and is lost, and away again."""
-    monkeypatch.setattr("envport_trainer.attempts.ENV_PATIENCE_S", 0.3)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts.ENV_PATIENCE_S", 0.3)
 
     class Comes(LosesRollouts):
         starts = 0
@@ -654,7 +655,9 @@ def test_the_rollouts_of_a_group_share_their_task_and_the_environments_seed_and_
 
 def test_a_pass_is_shuffled_once(monkeypatch):
     made: list[tuple[object, ...]] = []
-    monkeypatch.setattr("envport_trainer.tasks.derive_seed", lambda *parts: made.append(parts) or derive_seed(*parts))
+    monkeypatch.setattr(
+        "envport_trainer.rollouts.tasks.derive_seed", lambda *parts: made.append(parts) or derive_seed(*parts)
+    )
     order(stream(), range(7))
     assert [parts[1:] for parts in made if parts[1] == "order"] == [("order", 0, n) for n in range(3)]
 

@@ -8,8 +8,8 @@ import envport
 import httpx
 from envport_protocol import BaseEnv, EnvTask, tool
 from envport_protocol.config import ServeConfig
-from envport_trainer.attempts import attempt_task
-from envport_trainer.rollouts import RolloutSpec
+from envport_trainer.rollouts.attempts import attempt_task
+from envport_trainer.rollouts.playing import RolloutSpec
 
 ROLLOUTS = 4
 
@@ -47,8 +47,8 @@ class Cable(httpx.AsyncHTTPTransport):
 
 
 async def test_as_many_as_the_server_holds_are_begun_anew_after_an_outage_that_it_did_not_see(serve_env, monkeypatch):
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.01)
-    monkeypatch.setattr("envport_trainer.attempts.ENV_PATIENCE_S", 20.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.01)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts.ENV_PATIENCE_S", 20.0)
     env = DoorEnv()
     url = serve_env(env, ServeConfig(max_rollouts=ROLLOUTS, max_queued=0))
     cable = Cable()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import envport
 import pytest
 from envport_trainer.errors import RolloutFailedError
-from envport_trainer.rollouts import RolloutLimits, RolloutSpec, run_rollout
+from envport_trainer.rollouts.playing import RolloutLimits, RolloutSpec, run_rollout
 
 from .bytewise import byte_chat, text_of
 from .scripted import ScriptedSampler
@@ -117,7 +117,7 @@ async def run(url: str, sampler: ScriptedSampler) -> Trajectory:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.0)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.0)
 
 
 async def test_a_rollout_that_can_be_rebuilt_goes_on_where_it_was(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import envport
 from envport_protocol.config import ServeConfig
-from envport_trainer.rollouts import run_rollout
+from envport_trainer.rollouts.playing import run_rollout
 
 from .bytewise import byte_chat
 from .scripted import ScriptedSampler

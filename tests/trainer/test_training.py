@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from envport_protocol import EnvTask, UnknownTaskError, reward
-from envport_trainer.checkpoint import checkpoints
 from envport_trainer.config import TrainConfig
 from envport_trainer.errors import CheckpointError, ConfigError, TrainerError
-from envport_trainer.models import load_policy
+from envport_trainer.models.folder import load_policy
+from envport_trainer.runs.checkpoint import checkpoints
 from envport_trainer.training import train
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -262,7 +262,7 @@ def mortal() -> Iterator[Supervised]:
 
 
 def test_a_run_outlives_the_death_of_its_environment(mortal, whole, folder, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("envport_trainer.attempts._RETRY_EVERY_S", 0.1)
+    monkeypatch.setattr("envport_trainer.rollouts.attempts._RETRY_EVERY_S", 0.1)
     output = tmp_path / "run"
     result = train(config(mortal.url, model=folder, output=output, steps=3, env_retries=0))
     assert mortal.died_by == signal.SIGKILL

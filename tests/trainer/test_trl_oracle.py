@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from envport_trainer.config import TrainConfig
-from envport_trainer.learner import Learner
-from envport_trainer.packing import Row, pack
-from envport_trainer.policy import Policy
+from envport_trainer.learning.learner import Learner
+from envport_trainer.learning.packing import Row, pack
+from envport_trainer.learning.policy import Policy
 from envport_trainer.types import Finish, Trajectory
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

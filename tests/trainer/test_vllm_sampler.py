@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from envport_trainer.errors import SamplerError
-from envport_trainer.models import LoadedModel, load_policy, stop_ids
+from envport_trainer.models.folder import LoadedModel, load_policy, stop_ids
 from envport_trainer.samplers.vllm import VllmSampler
 from envport_trainer.types import Sample, SampleRequest
 from torch.nn import functional

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from envport_protocol.errors import ForbiddenError, UnauthorizedError
-from envport_trainer.attempts import attempt_task
-from envport_trainer.rollouts import RolloutSpec
+from envport_trainer.rollouts.attempts import attempt_task
+from envport_trainer.rollouts.playing import RolloutSpec
 
 
 @pytest.mark.parametrize("error", [UnauthorizedError("no token"), ForbiddenError("an agent's token")])

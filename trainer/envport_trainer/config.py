@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from envport_trainer.alarms.settings import AlarmSettings
 from envport_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ _FREE_ON_RESUME = frozenset(
         "eval_every",
         "eval_tasks",
         "eval_split",
+        "trackers",
+        "run_name",
+        "alarms",
+        "sampler_url",
+        "weight_transfer",
+        "gradient_checkpointing",
+        "compile",
     }
 )
 
@@ -88,6 +96,11 @@ class TrainConfig(BaseModel):
     """Rollouts of one task; their mean is the baseline, and with fewer than 8 it is a poor one."""
     max_refills: Annotated[int, Field(ge=0)] = 16
     """Groups that a step may start beyond `prompts_per_step`, in place of groups whose rewards are all equal."""
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    """Weight updates that may come between the start of a rollout and its own update. 0 waits for each step's rollouts;
+    1 samples the next step's while the weights are updated. Older ones are dropped."""
+    curriculum: Literal["none", "difficulty"] = "none"
+    """Which tasks come next: all in turn, or more often those whose rewards varied when they were last tried."""
 
     max_new_tokens: _Count = 256
     """Tokens of one turn of the model. Longer turns cost time in proportion."""
@@ -109,19 +122,56 @@ class TrainConfig(BaseModel):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """AdamW's own defaults."""
 
-    loss: Literal["clip", "cispo", "dppo"] = "clip"
-    """Policy term: PPO's clip with separate bounds (DAPO), CISPO's capped weight, or DPPO's probability mask."""
+    loss: Literal["clip", "gspo", "cispo", "dppo"] = "clip"
+    """Policy term: PPO's clip with separate bounds (DAPO), the same by sequence (GSPO), CISPO's capped weight, or
+    DPPO's probability mask."""
+    aggregation: Literal["token", "sequence", "constant"] = "token"
+    """What each token weighs: equal in the batch (DAPO), equal within equal rollouts (GRPO), or by `max_new_tokens`
+    alone (Dr.GRPO)."""
     clip_low: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """The ratio is clipped below 1 - this."""
     clip_high: Annotated[float, Field(ge=0)] = 0.28
     """The ratio is clipped above 1 + this; higher than `clip_low`, so that rare tokens can rise (DAPO)."""
-    advantage: Literal["mean", "std"] = "mean"
-    """Reward minus the group's mean (Dr.GRPO), or also divided by its standard deviation (GRPO)."""
+    advantage: Literal["mean", "std", "rloo", "batch_std", "maxrl", "gdpo"] = "mean"
+    """Reward minus the group's mean (Dr.GRPO); that over the group's (GRPO) or the batch's standard deviation, or over
+    the mean (MaxRL); reward minus the mean of the others (RLOO); or each component normalized by itself (GDPO)."""
+    kl_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Of a pull back to the model that the run began with. 0 keeps no copy of it, the practice of 2026."""
+    kl: Literal["k1", "k2", "k3"] = "k3"
+    """Its estimator; each has the gradient of the KL divergence."""
+    correction: Literal["none", "truncate", "mask", "geometric"] = "none"
+    """For a sampler that computes other logprobs than the trainer: the ratio is then taken to the trainer's own, and
+    each token weighed by pi / mu, capped (TIS), dropped outside of bounds (IcePop), or by rollout (geometric mean)."""
+    correction_low: Annotated[float, Field(ge=0)] = 0.5
+    """Lower bound of that weight, where it drops tokens or rollouts."""
+    correction_high: Annotated[float, Field(gt=0)] = 2.0
+    """Its upper bound or cap."""
+    truncated: Literal["train", "mask", "drop"] = "train"
+    """Rollouts cut off by `max_tokens` or `max_new_tokens`: trained on; in the baseline alone; or left out."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of task order and sampling."""
-    sampler: Literal["transformers", "vllm"] = "transformers"
+    history: Literal["append", "template"] = "append"
+    """What the model sees of its own earlier turns: the tokens it wrote, or what the chat template makes of them, such
+    as without the reasoning. Where that changes what came before, another row of tokens begins."""
+    tool_format: Literal["auto", "hermes", "llama", "mistral", "json", "xml"] = "auto"
+    """How the model writes tool calls; `auto` reads it off the chat template."""
+    sampler: Literal["transformers", "vllm", "vllm-server"] = "transformers"
     """vLLM is the quick one on a GPU and needs the extra `vllm`; transformers runs anywhere."""
+    sampler_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    """Of the vLLM server, for `vllm-server`."""
+    weight_transfer: Literal["file", "nccl"] = "file"
+    """How a vLLM server gets new weights: a folder that it can read as well, or GPU to GPU. An adapter is a file."""
+    lora_rank: _Count | None = None
+    """Train low-rank adapters of this rank in place of all weights; needs the extra `lora`."""
+    lora_alpha: Annotated[float, Field(gt=0)] = 32.0
+    """Scale of the adapters, over their rank."""
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"] = "adamw"
+    """Those of 8 bits keep AdamW's state in a quarter of the memory and need the extra `bnb` and a GPU."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: a third more time for a fraction of the memory."""
+    compile: bool = False
+    """`torch.compile` of the model's layers: some minutes at the start, quicker steps."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -146,6 +196,12 @@ class TrainConfig(BaseModel):
     """Tasks of each evaluation."""
     eval_split: Annotated[str, Field(min_length=1)] = "eval"
     """Its tasks are never trained on."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ("tensorboard",)
+    """Where metrics go beside `metrics.jsonl`; each but the first needs its own package."""
+    run_name: str | None = None
+    """Of the run at the trackers; without it the output folder's name."""
+    alarms: AlarmSettings = AlarmSettings()
+    """The `[alarms]` table: what warns, and what stops the run."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
@@ -158,6 +214,19 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"a rollout of max_tokens ({self.max_tokens}) does not fit micro_batch_tokens "
                 f"({self.micro_batch_tokens}); raise micro_batch_tokens or lower max_tokens"
+            )
+        if (self.sampler == "vllm-server") != (self.sampler_url is not None):
+            raise ValueError(
+                "sampler_url is the URL of a vLLM server: give it with sampler = vllm-server, and only then"
+            )
+        if self.correction_low >= self.correction_high:
+            raise ValueError(
+                f"correction_low ({self.correction_low}) is not below correction_high ({self.correction_high})"
+            )
+        if self.history == "template" and (self.loss == "gspo" or self.correction == "geometric"):
+            raise ValueError(
+                "history = template may split a rollout in several rows, and gspo and the geometric correction weigh it "
+                "as one; use history = append, or another loss and correction"
             )
         places = [(env.url.rstrip("/"), env.split) for env in self.envs]
         if len(set(places)) < len(places):

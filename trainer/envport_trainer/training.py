@@ -28,25 +28,25 @@ import envport
 from envport import ProtocolError, TransportError
 from envport_protocol.errors import WireError
 
-from envport_trainer.chat import Chat
-from envport_trainer.checkpoint import TrainState, save_checkpoint
-from envport_trainer.curve import draw_curve
-from envport_trainer.devices import find_device
+from envport_trainer.conversation.chat import Chat
 from envport_trainer.errors import ConfigError, PromptTooLongError, TrainerError
-from envport_trainer.evaluation import evaluate, sampled
-from envport_trainer.evaluation_result import Estimate, estimate_columns
-from envport_trainer.group_room import check_room
-from envport_trainer.group_scoring import compares
-from envport_trainer.learner import Learner, check_agreement
-from envport_trainer.measurements import measure
-from envport_trainer.metrics import FILE_NAME, MetricsLog, read_metrics
-from envport_trainer.models import LoadedModel, load_policy, save_model, stop_ids
-from envport_trainer.policy import Policy
-from envport_trainer.progress import TrainProgress
-from envport_trainer.resuming import CHECKPOINTS, check_environments, earlier_state, identity, restore
-from envport_trainer.rollouts import RolloutLimits, StepRollouts, collect_step
+from envport_trainer.evaluation.evaluate import evaluate, sampled
+from envport_trainer.evaluation.result import Estimate, estimate_columns
+from envport_trainer.learning.learner import Learner, check_agreement
+from envport_trainer.learning.policy import Policy
+from envport_trainer.models.devices import find_device
+from envport_trainer.models.folder import LoadedModel, load_policy, save_model, stop_ids
+from envport_trainer.recording.curve import draw_curve
+from envport_trainer.recording.measurements import measure
+from envport_trainer.recording.metrics import FILE_NAME, MetricsLog, read_metrics
+from envport_trainer.recording.progress import TrainProgress
+from envport_trainer.rollouts.group_room import check_room
+from envport_trainer.rollouts.group_scoring import compares
+from envport_trainer.rollouts.playing import RolloutLimits, StepRollouts, collect_step
+from envport_trainer.rollouts.tasks import TaskSource, TaskStream
+from envport_trainer.runs.checkpoint import TrainState, save_checkpoint
+from envport_trainer.runs.resuming import CHECKPOINTS, check_environments, earlier_state, identity, restore
 from envport_trainer.samplers import make_sampler
-from envport_trainer.tasks import TaskSource, TaskStream
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

@@ -73,8 +73,26 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRow:
+    """Token ids of a conversation as the model saw them; `input_ids`, `loss_mask` and `logprobs` have length T."""
+
+    input_ids: list[int]
+    loss_mask: list[bool]
+    """True where the policy sampled the token, its stop token included; False on prompt and tool text."""
+    logprobs: list[float]
+    """Sampler's logprob of each sampled token; 0.0 where `loss_mask` is False."""
+    prompt_length: int
+    """Number of leading ids that the policy did not write in this row."""
+
+    def __post_init__(self) -> None:
+        if not len(self.input_ids) == len(self.loss_mask) == len(self.logprobs):
+            lengths = len(self.input_ids), len(self.loss_mask), len(self.logprobs)
+            raise ValueError(f"input_ids, loss_mask and logprobs differ in length: {lengths}")
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One recorded attempt. `input_ids`, `loss_mask` and `logprobs` have equal length T."""
+    """One recorded attempt."""
 
     env: str
     """The environment's URL."""
@@ -83,25 +101,29 @@ class Trajectory:
     rollout_id: str
     group: int
     """Number of the group within the step; the rollouts of a group share their task."""
-    input_ids: list[int]
-    loss_mask: list[bool]
-    """True where the policy sampled the token, its stop token included; False on prompt and tool text."""
-    logprobs: list[float]
-    """Sampler's logprob of each sampled token; 0.0 where `loss_mask` is False."""
-    prompt_length: int
-    """Number of leading ids that the policy did not write: the task, mostly the same for the whole group."""
+    rows: list[TokenRow]
+    """One, to which everything was appended; another begins where the template changed what came before. Each sampled
+    token is marked in one row alone."""
     policy_version: int
+    """Weight updates that the sampler had when the rollout began; later tokens may be of later versions."""
     finish: Finish
     messages: list[dict[str, Any]]
     """The conversation, for people to read."""
     reward: float
     rewards: dict[str, float] = field(default_factory=dict[str, float])
     """Score of each scored component."""
+    weights: dict[str, float] = field(default_factory=dict[str, float])
+    """Weight of each scored component; the reward is the sum of weight x score."""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     tool_calls: int = 0
     tool_errors: int = 0
 
-    def __post_init__(self) -> None:
-        if not len(self.input_ids) == len(self.loss_mask) == len(self.logprobs):
-            lengths = len(self.input_ids), len(self.loss_mask), len(self.logprobs)
-            raise ValueError(f"input_ids, loss_mask and logprobs differ in length: {lengths}")
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens that the policy wrote."""
+        return sum(sum(row.loss_mask) for row in self.rows)
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the task."""
+        return self.rows[0].prompt_length

@@ -15,10 +15,10 @@ from envport.cli.output import JsonFlag, print_json, print_table, remark
 from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
-    from envport_trainer.evaluation import EvalModel
-    from envport_trainer.evaluation_result import Estimate, EvalResult
-    from envport_trainer.openai import OpenAiModel
-    from envport_trainer.rollouts import RolloutLimits
+    from envport_trainer.evaluation.evaluate import EvalModel
+    from envport_trainer.evaluation.openai import OpenAiModel
+    from envport_trainer.evaluation.result import Estimate, EvalResult
+    from envport_trainer.rollouts.playing import RolloutLimits
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def evaluate(
     """
     if out is not None:
         _check_writable(out)
-    from envport_trainer.rollouts import RolloutLimits
+    from envport_trainer.rollouts.playing import RolloutLimits
 
     limits = RolloutLimits(
         max_new_tokens=max_new_tokens,
@@ -71,7 +71,7 @@ def evaluate(
     )
     tasks = {"split": split, "n": n, "seed": seed, "token": env_token}
     if model.startswith(("http://", "https://")):
-        from envport_trainer.openai import OpenAiModel
+        from envport_trainer.evaluation.openai import OpenAiModel
 
         result = _evaluate_served(env, OpenAiModel(model, name=served_model, key=api_key), limits, tasks)
     else:
@@ -111,7 +111,7 @@ def _check_writable(out: Path) -> None:
 
 def _evaluate_local(env: str, options: dict[str, Any], limits: RolloutLimits, tasks: dict[str, Any]) -> EvalResult:
     from envport_trainer.config import TrainConfig
-    from envport_trainer.evaluation import local
+    from envport_trainer.evaluation.evaluate import local
 
     from envport.cli.train import quiet_transformers
 
@@ -124,7 +124,7 @@ def _evaluate_local(env: str, options: dict[str, Any], limits: RolloutLimits, ta
 
 
 def _evaluate_served(env: str, server: OpenAiModel, limits: RolloutLimits, tasks: dict[str, Any]) -> EvalResult:
-    from envport_trainer.evaluation import served
+    from envport_trainer.evaluation.evaluate import served
 
     async def run() -> EvalResult:
         async with server as model:
@@ -142,8 +142,8 @@ async def _check(env: str, split: str, token: str | None) -> None:
 
 
 async def _evaluate(env: str, model: EvalModel, limits: RolloutLimits, tasks: dict[str, Any]) -> EvalResult:
-    from envport_trainer.evaluation import evaluate_url
-    from envport_trainer.progress import EvalProgress
+    from envport_trainer.evaluation.evaluate import evaluate_url
+    from envport_trainer.recording.progress import EvalProgress
 
     with EvalProgress(tasks["n"]) as progress:
         return await evaluate_url(env, model, limits, **tasks, on_row=lambda row: progress.row_done(row.reward))

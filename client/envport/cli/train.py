@@ -145,7 +145,7 @@ def quiet_transformers() -> None:
 
 
 def _report(result: TrainResult, steps: int, as_json: bool) -> None:
-    from envport_trainer.metrics import FILE_NAME, read_metrics
+    from envport_trainer.recording.metrics import FILE_NAME, read_metrics
 
     lines = read_metrics(result.output / FILE_NAME)
     rewards = [line["reward"] for line in lines if line.get("reward") is not None]

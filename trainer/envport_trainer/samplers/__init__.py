@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envport_trainer.config import TrainConfig
-    from envport_trainer.models import LoadedModel
+    from envport_trainer.models.folder import LoadedModel
     from envport_trainer.types import Sampler
 
 __all__ = ["make_sampler"]

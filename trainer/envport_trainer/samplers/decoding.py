@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from envport_trainer.errors import SamplerError
-from envport_trainer.packing import common_root, pack_prompts
-from envport_trainer.policy import output_weight
+from envport_trainer.learning.packing import common_root, pack_prompts
+from envport_trainer.learning.policy import output_weight
 from envport_trainer.types import Sample, SampleRequest
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from envport_trainer.packed_attention import PackedPlan
+    from envport_trainer.learning.packed_attention import PackedPlan
 
 
 PREFILL_TOKENS = 4096

@@ -17,9 +17,9 @@ import torch
 from envport_protocol.errors import EnvportError
 from torch import nn
 
-from envport_trainer.attention import use_planned_attention
 from envport_trainer.errors import SamplerError
-from envport_trainer.policy import output_weight
+from envport_trainer.learning.attention import use_planned_attention
+from envport_trainer.learning.policy import output_weight
 from envport_trainer.samplers.decoding import decode
 from envport_trainer.types import Sample, SampleRequest
 

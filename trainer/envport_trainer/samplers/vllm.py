@@ -89,7 +89,7 @@ class VllmSampler:
         if Path(folder).exists() and not (Path(folder) / "config.json").is_file():
             raise SamplerError(
                 f"vLLM reads ordinary model folders, and {folder} has no config.json; for a GGUF file use "
-                "--sampler transformers, or make a folder of it with envport_trainer.models.export_gguf"
+                "--sampler transformers, or make a folder of it with envport_trainer.models.folder.export_gguf"
             )
         self._stop_ids = sorted(stop_ids)
         self._max_tokens = max_tokens

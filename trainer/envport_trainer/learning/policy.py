@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from envport_trainer.attention import use_planned_attention
 from envport_trainer.errors import ModelError
+from envport_trainer.learning.attention import use_planned_attention
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from transformers import PreTrainedModel
 
-    from envport_trainer.packing import PackedBatch
+    from envport_trainer.learning.packing import PackedBatch
 
 CHUNK_TOKENS = 512
 """Loss positions a chunk: 512 x 49k fp32 logits are 100 MB. Fewer cost more kernel starts, more cost memory."""

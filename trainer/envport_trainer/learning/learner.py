@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from envport_trainer.advantages import group_advantages
+from envport_trainer.algorithm.advantages import group_advantages
+from envport_trainer.algorithm.batch import TrainingRow
+from envport_trainer.algorithm.losses import policy_loss, safe_log_ratio
 from envport_trainer.errors import TrainerError
-from envport_trainer.loss import policy_loss, safe_log_ratio
-from envport_trainer.packing import PackedBatch, Row, pack
+from envport_trainer.learning.packing import PackedBatch, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envport_trainer.config import TrainConfig
-    from envport_trainer.policy import Policy
+    from envport_trainer.learning.policy import Policy
     from envport_trainer.types import Trajectory
 
 
@@ -46,13 +48,7 @@ class Learner:
         The token count of the whole batch is known before the first backward pass, so micro-batches only add up.
         """
         began = time.perf_counter()
-        rows = [
-            Row(trajectory, advantage)
-            for group in groups
-            for trajectory, advantage in zip(
-                group, group_advantages([t.reward for t in group], self.config.advantage), strict=True
-            )
-        ]
+        rows = training_rows(groups, self.config.advantage)
         batches = pack(rows, self.config.micro_batch_tokens, self.policy.model.device)
         total = max(1, sum(len(batch.target_N) for batch in batches))
         seen = _Seen()
@@ -75,7 +71,7 @@ class Learner:
             "packed_tokens": float(sum(batch.input_ids.shape[1] for batch in batches)),
             "update_s": seconds,
             "trained_tokens_per_s": total / seconds,
-            "advantage_abs": fmean(abs(row.advantage) for row in rows) if rows else 0.0,
+            "advantage_abs": fmean(abs(row.advantages_T[0]) for row in rows) if rows else 0.0,
         }
 
     def _backward(self, batch: PackedBatch, total: int, seen: _Seen) -> None:
@@ -84,8 +80,8 @@ class Learner:
         token = policy_loss(
             config.loss,
             logprob_N,
-            batch.sampler_logprob_N,
-            batch.advantage_N,
+            batch.loss.sampler_logprob_N,
+            batch.loss.advantage_N,
             clip_low=config.clip_low,
             clip_high=config.clip_high,
         )
@@ -113,6 +109,21 @@ class Learner:
         self.optimizer.load_state_dict(state)
 
 
+def training_rows(groups: Sequence[Sequence[Trajectory]], scale: Literal["mean", "std"]) -> list[TrainingRow]:
+    """The rows of all rollouts, each token with the advantage of its rollout."""
+    rows: list[TrainingRow] = []
+    rollouts = count()
+    for number, group in enumerate(groups):
+        advantages = group_advantages([t.reward for t in group], scale)
+        for trajectory, advantage in zip(group, advantages, strict=True):
+            rollout = next(rollouts)
+            rows += [
+                TrainingRow(row, [advantage] * len(row.input_ids), number, rollout, trajectory.policy_version)
+                for row in trajectory.rows
+            ]
+    return rows
+
+
 def check_agreement(learned: dict[str, float]) -> None:
     """To be called with what a run's first update measured: one with fresh weights on both sides.
 
@@ -134,7 +145,7 @@ class _Seen:
         self.loss = self.bound = self.logprob = self.apart = self.k3 = self.apart_max = 0.0
 
     def add(self, loss: Tensor, logprob_N: Tensor, batch: PackedBatch, bound_N: Tensor) -> None:
-        log_ratio_N = safe_log_ratio(logprob_N, batch.sampler_logprob_N)
+        log_ratio_N = safe_log_ratio(logprob_N, batch.loss.sampler_logprob_N)
         self.loss += float(loss)
         self.bound += float(bound_N.sum())
         self.logprob += float(logprob_N.sum())

@@ -47,7 +47,7 @@ class EvalRow:
             rewards=trajectory.rewards,
             metrics=trajectory.metrics,
             finish=trajectory.finish.value,
-            tokens=sum(trajectory.loss_mask),
+            tokens=trajectory.sampled_tokens,
             tool_calls=trajectory.tool_calls,
             tool_errors=trajectory.tool_errors,
             messages=trajectory.messages,

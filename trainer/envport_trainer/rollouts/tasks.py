@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from envport_protocol.errors import UnknownTaskError
 
-from envport_trainer.rollouts import RolloutSpec, derive_seed
+from envport_trainer.rollouts.playing import RolloutSpec, derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

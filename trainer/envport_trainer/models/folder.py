@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from envport_trainer.errors import ModelError
-from envport_trainer.model_hub import hub_is_away
+from envport_trainer.models.hub import hub_is_away
 
 if TYPE_CHECKING:
     from collections.abc import Generator

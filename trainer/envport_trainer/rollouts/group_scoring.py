@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from envport.requests import new_id
 from envport_protocol.errors import EnvportError, OverloadedError
 
-from envport_trainer.attempts import scored
 from envport_trainer.errors import NoRoomError, NotScoredError, RolloutFailedError
+from envport_trainer.rollouts.attempts import scored
 
 if TYPE_CHECKING:
     from envport import Rollout
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from envport.requests import Completion
     from envport_protocol.messages import ComputeRewardAnswer
 
-    from envport_trainer.group_room import Place
-    from envport_trainer.rollouts import RolloutSpec
+    from envport_trainer.rollouts.group_room import Place
+    from envport_trainer.rollouts.playing import RolloutSpec
 
 
 def compares(env: EnvClient) -> bool:

@@ -10,14 +10,14 @@ from envport_trainer.types import Finish
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envport_trainer.rollouts import StepRollouts
+    from envport_trainer.rollouts.playing import StepRollouts
 
 
 def measure(rollouts: StepRollouts) -> dict[str, float]:
     """Means over all rollouts that were scored, of which there is at least one."""
     scored = rollouts.all
     reward = [t.reward for t in scored]
-    sampled = [sum(t.loss_mask) for t in scored]
+    sampled = [t.sampled_tokens for t in scored]
     values = {
         "reward": fmean(reward),
         "reward_se": stdev(reward) / len(reward) ** 0.5 if len(reward) > 1 else 0.0,

@@ -8,26 +8,18 @@ completion's logprobs equal those of its conversation computed alone. Linear lay
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from envport_trainer.packed_attention import Block, PackedPlan, make_block
+from envport_trainer.algorithm.batch import LossTokens, TrainingRow
+from envport_trainer.learning.packed_attention import Block, PackedPlan, make_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from envport_trainer.types import Trajectory
-
-
-class Row(NamedTuple):
-    """A trajectory with the advantage of each of its tokens' owner."""
-
-    trajectory: Trajectory
-    advantage: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +35,7 @@ class PackedBatch:
     """Place whose hidden state predicts the loss token."""
     target_N: Tensor
     """Id of the loss token."""
-    sampler_logprob_N: Tensor
-    advantage_N: Tensor
+    loss: LossTokens
 
 
 class PackedPrompts(NamedTuple):
@@ -61,7 +52,7 @@ class PackedPrompts(NamedTuple):
     """Places of the rest of each prompt, in order; never empty."""
 
 
-def pack(rows: Iterable[Row], max_tokens: int, device: torch.device | str = "cpu") -> list[PackedBatch]:
+def pack(rows: Iterable[TrainingRow], max_tokens: int, device: torch.device | str = "cpu") -> list[PackedBatch]:
     """Micro-batches of at most `max_tokens` packed tokens each; a single longer row gets a batch of its own.
 
     Rows of one group stay together where they fit; where they do not, or where an environment began them with other
@@ -69,19 +60,20 @@ def pack(rows: Iterable[Row], max_tokens: int, device: torch.device | str = "cpu
     """
     rows = list(rows)
     root = common_root([_prompt(row) for row in rows])
-    batches: list[list[list[Row]]] = []
+    batches: list[list[list[TrainingRow]]] = []
     room = 0
-    for _, members in groupby(rows, key=lambda row: row.trajectory.group):
-        part: list[Row] = []
+    for _, members in groupby(rows, key=lambda row: row.group):
+        part: list[TrainingRow] = []
         for row in members:
             if part and _prompt(row) != _prompt(part[0]):
                 part = []
-            new = len(row.trajectory.input_ids) - (row.trajectory.prompt_length if part else root)
+            length = len(row.tokens.input_ids)
+            new = length - (row.tokens.prompt_length if part else root)
             if new > room or not batches:
                 batches.append([])
                 part = []
                 room = max_tokens - root
-                new = len(row.trajectory.input_ids) - root
+                new = length - root
             if not part:
                 batches[-1].append(part)
             part.append(row)
@@ -106,18 +98,18 @@ def common_root(prompts: Sequence[Sequence[int]]) -> int:
     return next((place for place, ids in places if place == most or len(set(ids)) > 1), most)
 
 
-def _prompt(row: Row) -> list[int]:
-    return row.trajectory.input_ids[: row.trajectory.prompt_length]
+def _prompt(row: TrainingRow) -> list[int]:
+    return row.tokens.input_ids[: row.tokens.prompt_length]
 
 
-def _pack_batch(parts: Sequence[Sequence[Row]], root: int, device: torch.device | str) -> PackedBatch:
+def _pack_batch(parts: Sequence[Sequence[TrainingRow]], root: int, device: torch.device | str) -> PackedBatch:
     packed = _Packed(_prompt(parts[0][0])[:root])
-    loss = _LossTokens([], [], [], [])
+    loss = _Columns()
     rests: list[range] = []
     for part in parts:
         prompt = _prompt(part[0])
         rest = packed.append(prompt[root:], root)
-        completions = [packed.append(row.trajectory.input_ids[len(prompt) :], len(prompt)) for row in part]
+        completions = [packed.append(row.tokens.input_ids[len(prompt) :], len(prompt)) for row in part]
         packed.under([*range(root), *rest], completions, device)
         rests.append(rest)
         for row, span in zip(part, completions, strict=True):
@@ -129,28 +121,41 @@ def _pack_batch(parts: Sequence[Sequence[Row]], root: int, device: torch.device 
         plan=packed.plan(device),
         source_N=torch.tensor(loss.source, dtype=torch.long, device=device),
         target_N=torch.tensor(loss.target, dtype=torch.long, device=device),
-        sampler_logprob_N=torch.tensor(loss.logprob, dtype=torch.float32, device=device),
-        advantage_N=torch.tensor(loss.advantage, dtype=torch.float32, device=device),
+        loss=loss.tokens(device),
     )
 
 
-class _LossTokens(NamedTuple):
-    """The four columns of a batch's loss tokens."""
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a batch's loss tokens under construction."""
 
-    source: list[int]
-    target: list[int]
-    logprob: list[float]
-    advantage: list[float]
+    source: list[int] = field(default_factory=list[int])
+    target: list[int] = field(default_factory=list[int])
+    logprob: list[float] = field(default_factory=list[float])
+    advantage: list[float] = field(default_factory=list[float])
+    owner: list[tuple[int, int, int]] = field(default_factory=list[tuple[int, int, int]])
+    """Rollout, group and policy version."""
 
-    def add(self, row: Row, span: range, before: int) -> None:
+    def add(self, row: TrainingRow, span: range, before: int) -> None:
         """The loss tokens of a completion at `span`, whose first token is predicted at the place `before`."""
-        t = row.trajectory
+        t = row.tokens
         for place, here in enumerate(span, start=t.prompt_length):
             if t.loss_mask[place]:
                 self.source.append(before if here == span[0] else here - 1)
                 self.target.append(t.input_ids[place])
                 self.logprob.append(t.logprobs[place])
-                self.advantage.append(row.advantage)
+                self.advantage.append(row.advantages_T[place])
+                self.owner.append((row.rollout, row.group, row.policy_version))
+
+    def tokens(self, device: torch.device | str) -> LossTokens:
+        owner = torch.tensor(self.owner, dtype=torch.long, device=device).view(-1, 3)
+        return LossTokens(
+            sampler_logprob_N=torch.tensor(self.logprob, dtype=torch.float32, device=device),
+            advantage_N=torch.tensor(self.advantage, dtype=torch.float32, device=device),
+            rollout_N=owner[:, 0],
+            group_N=owner[:, 1],
+            policy_version_N=owner[:, 2],
+        )
 
 
 class _Packed:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envport_trainer.errors import MetricsError
-from envport_trainer.metrics import read_metrics
+from envport_trainer.recording.metrics import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

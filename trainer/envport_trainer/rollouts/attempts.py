@@ -31,14 +31,14 @@ from envport_protocol.errors import (
 from envport_protocol.messages import ComputeRewardAnswer, Outcome
 
 from envport_trainer.errors import NotScoredError, PromptTooLongError, RolloutFailedError
-from envport_trainer.presence import presence_of
+from envport_trainer.rollouts.presence import presence_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 
     from envport.client import EnvClient
 
-    from envport_trainer.rollouts import RolloutSpec
+    from envport_trainer.rollouts.playing import RolloutSpec
 
 T = TypeVar("T")
 

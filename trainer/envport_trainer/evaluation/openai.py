@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from envport_trainer.chat import MAX_CALLS
+from envport_trainer.conversation.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from envport_protocol.messages import ComputeRewardAnswer, Message
 
 from envport_trainer.errors import PromptTooLongError
-from envport_trainer.types import Finish, Trajectory
+from envport_trainer.types import Finish, TokenRow, Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from envport import Rollout
     from envport.client import EnvClient
 
-    from envport_trainer.chat import Chat, Turn
-    from envport_trainer.rollouts import RolloutSpec
+    from envport_trainer.conversation.chat import Chat, Turn
+    from envport_trainer.rollouts.playing import RolloutSpec
 
 
 class RolloutTokens:
@@ -73,15 +73,13 @@ class RolloutTokens:
             task_id=self.rollout.task_id,
             rollout_id=self.rollout.rollout_id,
             group=spec.group,
-            input_ids=self.ids[:last],
-            loss_mask=self.mask[:last],
-            logprobs=self.logprobs[:last],
-            prompt_length=self.prompt_length,
+            rows=[TokenRow(self.ids[:last], self.mask[:last], self.logprobs[:last], self.prompt_length)],
             policy_version=spec.policy_version,
             finish=finish,
             messages=messages,
             reward=reward,
             rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
+            weights={name: part.weight for name, part in answer.rewards.items() if part.score is not None},
             metrics=dict(answer.metrics),
             tool_calls=self.tool_calls,
             tool_errors=self.tool_errors,

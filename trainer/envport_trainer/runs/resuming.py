@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from envport_trainer.checkpoint import TrainState, load_latest
 from envport_trainer.errors import CheckpointError
+from envport_trainer.runs.checkpoint import TrainState, load_latest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from envport_protocol.messages import Manifest
 
     from envport_trainer.config import TrainConfig
-    from envport_trainer.learner import Learner
-    from envport_trainer.models import LoadedModel
+    from envport_trainer.learning.learner import Learner
+    from envport_trainer.models.folder import LoadedModel
 
 CHECKPOINTS = "checkpoints"
 _TEMPLATE, _ENVS = "chat_template_sha256", "envs"

@@ -6,19 +6,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envport_trainer.attempts import ToolReply, at_once, attempt_task, call_tool, scored
 from envport_trainer.errors import ContextFullError
-from envport_trainer.evaluation_result import EvalRow
-from envport_trainer.group_scoring import reward_alone
-from envport_trainer.rollouts import derive_seed
+from envport_trainer.evaluation.result import EvalRow
+from envport_trainer.rollouts.attempts import ToolReply, at_once, attempt_task, call_tool, scored
+from envport_trainer.rollouts.group_scoring import reward_alone
+from envport_trainer.rollouts.playing import derive_seed
 from envport_trainer.types import Finish
 
 if TYPE_CHECKING:
     from envport import Rollout
     from envport.client import EnvClient
 
-    from envport_trainer.openai import OpenAiModel, WantedCall
-    from envport_trainer.rollouts import RolloutLimits, RolloutSpec
+    from envport_trainer.evaluation.openai import OpenAiModel, WantedCall
+    from envport_trainer.rollouts.playing import RolloutLimits, RolloutSpec
 
 
 @dataclass(slots=True)

@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from envport_trainer.advantages import has_spread
-from envport_trainer.attempts import ToolReply, at_once, attempt_task, call_tool, scored
+from envport_trainer.algorithm.advantages import has_spread
+from envport_trainer.conversation.rollout_tokens import RolloutTokens
 from envport_trainer.errors import NoRoomError, RolloutFailedError
-from envport_trainer.group_room import room_of
-from envport_trainer.group_scoring import Group, compares, reward_alone
-from envport_trainer.rollout_tokens import RolloutTokens
+from envport_trainer.rollouts.attempts import ToolReply, at_once, attempt_task, call_tool, scored
+from envport_trainer.rollouts.group_room import room_of
+from envport_trainer.rollouts.group_scoring import Group, compares, reward_alone
 from envport_trainer.types import Finish, Sampler, SampleRequest, Trajectory
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from envport import Rollout
     from envport.client import EnvClient
 
-    from envport_trainer.chat import Chat, ToolCall, Turn
+    from envport_trainer.conversation.chat import Chat, ToolCall, Turn
 
 logger = logging.getLogger(__name__)
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import envport
 
 from envport_trainer.errors import RequestRefusedError, RolloutFailedError, TrainerError
-from envport_trainer.evaluation_result import Estimate, EvalResult, EvalRow, estimate_columns
-from envport_trainer.rollouts import RolloutLimits, RolloutSpec, derive_seed
+from envport_trainer.evaluation.result import Estimate, EvalResult, EvalRow, estimate_columns
+from envport_trainer.rollouts.playing import RolloutLimits, RolloutSpec, derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from envport.client import EnvClient
 
-    from envport_trainer.chat import Chat
     from envport_trainer.config import TrainConfig
-    from envport_trainer.openai import OpenAiModel
+    from envport_trainer.conversation.chat import Chat
+    from envport_trainer.evaluation.openai import OpenAiModel
     from envport_trainer.types import Sampler
 
     Attempt = Callable[[EnvClient, RolloutSpec, RolloutLimits], Awaitable[EvalRow]]
@@ -40,7 +40,7 @@ class EvalModel(NamedTuple):
 
 def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 128) -> EvalModel:
     """A model in this process. A batching sampler wants many attempts at once."""
-    from envport_trainer.rollouts import run_rollout
+    from envport_trainer.rollouts.playing import run_rollout
 
     async def attempt(env: EnvClient, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
         return EvalRow.of_trajectory(spec.index, await run_rollout(env, sampler, chat, spec, limits))
@@ -57,9 +57,9 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
         TrainerError: its device is not there.
         SamplerError: the sampler does not start.
     """
-    from envport_trainer.chat import Chat
-    from envport_trainer.devices import find_device
-    from envport_trainer.models import load_policy, stop_ids
+    from envport_trainer.conversation.chat import Chat
+    from envport_trainer.models.devices import find_device
+    from envport_trainer.models.folder import load_policy, stop_ids
     from envport_trainer.samplers import make_sampler
 
     device = find_device(config.device)
@@ -75,7 +75,7 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
 
 def served(model: OpenAiModel, *, concurrency: int = 32) -> EvalModel:
     """A model behind an OpenAI-compatible server."""
-    from envport_trainer.openai_rollout import run_openai_rollout
+    from envport_trainer.evaluation.openai_rollout import run_openai_rollout
 
     async def attempt(env: EnvClient, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
         return await run_openai_rollout(env, model, spec, limits)

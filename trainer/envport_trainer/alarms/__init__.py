@@ -1,0 +1,1 @@
+"""What tells that a run goes wrong while it runs."""

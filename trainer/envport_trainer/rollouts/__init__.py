@@ -1,0 +1,1 @@
+"""Rollouts against environments: which tasks, how one is played, what becomes of its failures."""

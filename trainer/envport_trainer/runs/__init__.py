@@ -1,0 +1,1 @@
+"""A run as a whole: its checkpoints and how it goes on."""
