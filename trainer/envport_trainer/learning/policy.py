@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from envport_trainer.errors import ModelError
+from envport_trainer.learning.adapters import ordinary
 from envport_trainer.learning.attention import use_planned_attention
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class Policy:
     @classmethod
     def under_plan(cls, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> Policy:
         """`model` itself, its attention changed to follow the plan of each batch."""
-        use_planned_attention(model)
+        use_planned_attention(ordinary(model))
         model.eval()  # no dropout: the ratio compares with what the sampler computed without
         return cls(model, precision)
 
     def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
         """fp32 logprobs (N,) of `batch.target_N` at `temperature`, with gradient."""
         with self._autocast():
-            hidden: Tensor = self.model.base_model(
+            hidden: Tensor = ordinary(self.model).base_model(
                 input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
             ).last_hidden_state
         selected = hidden[0].index_select(0, batch.source_N)
@@ -115,6 +116,7 @@ def output_weight(model: PreTrainedModel) -> Tensor:
     Raises:
         ModelError: this model's logits are more than that.
     """
+    model = ordinary(model)
     head = model.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ModelError(f"{type(model).__name__} has no plain language-model head; expected one weight and no bias")
