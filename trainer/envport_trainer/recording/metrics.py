@@ -1,4 +1,4 @@
-"""What a run measured: `metrics.jsonl`, one line for each step, and the same values for TensorBoard.
+"""What a run measured: `metrics.jsonl`, one line for each step, and the same values for the trackers.
 
 Names: `reward` (mean over the step's rollouts), `reward_se`, `rewards/NAME` for each component, `eval/reward`,
 `eval/reward_ci95` and `eval/rewards/NAME` on steps that were evaluated. The rest is the training loop's.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from envport_trainer.errors import MetricsError
+from envport_trainer.recording.trackers import Trackers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,27 +26,26 @@ FILE_NAME = "metrics.jsonl"
 class MetricsLog:
     """Appends to `folder`. With `resume_step` the lines up to that step stay and later ones are dropped; else all are.
 
+    Takes over `trackers`, and closes them; TensorBoard alone where none are given.
+
     Raises:
         MetricsError: an earlier file is not what a run writes, or cannot be written.
     """
 
-    def __init__(self, folder: Path, *, resume_step: int | None = None) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
+    def __init__(self, folder: Path, *, resume_step: int | None = None, trackers: Trackers | None = None) -> None:
         self.path = folder / FILE_NAME
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [line for line in read_metrics(self.path) if line["step"] <= resume_step]
         _replace(self.path, "".join(_as_line(line) for line in kept))
         self._file = self.path.open("a", encoding="utf-8")
-        # TensorBoard hides what an earlier run wrote from this step on.
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=(resume_step or 0) + 1)
+        self._trackers = trackers or Trackers(("tensorboard",), folder, folder.name, {}, resume_step=resume_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write one step; when it returns, a crash of the machine does not lose it. NaN and infinities become null."""
         self._file.write(_as_line({"step": step, **values}))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._show(step, values)
+        self._trackers.write(step, values)
 
     def amend(self, step: int, values: Mapping[str, float]) -> None:
         """Add values to the line of a step that was written. Atomic: the file has the earlier line or the new one."""
@@ -55,17 +55,12 @@ class MetricsLog:
         self._file.close()
         _replace(self.path, "".join(_as_line(line) for line in lines))
         self._file = self.path.open("a", encoding="utf-8")
-        self._show(step, values)
-
-    def _show(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._board.add_scalar(name, value, step)
+        self._trackers.write(step, values)
 
     def close(self) -> None:
-        """Flush and close both files."""
+        """Flush and close the file and the trackers."""
         self._file.close()
-        self._board.close()
+        self._trackers.close()
 
     def __enter__(self) -> Self:
         return self

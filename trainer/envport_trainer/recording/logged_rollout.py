@@ -1,0 +1,150 @@
+"""One rollout as `rollouts/` keeps it: for people to read, bounded, with no tokens in it.
+
+Everything textual in it was written by a model or an environment: untrusted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envport_trainer.evaluation.result import EvalResult, EvalRow
+    from envport_trainer.types import Trajectory
+
+MAX_MESSAGE_CHARS = 20_000
+"""Of one message; what is longer loses its middle."""
+MAX_MESSAGES = 200
+"""Of one rollout; the first half and the last half are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRollout:
+    """A finished rollout, without its token ids."""
+
+    env: str
+    """URL of its environment."""
+    env_digest: str | None
+    task_id: str
+    """The task's id; `#INDEX` where an evaluated task has none; "" where nothing is known."""
+    rollout_id: str
+    group: int | None
+    finish: str
+    """Why it ended, a value of `Finish`."""
+    reward: float | None
+    """None where an evaluated attempt could not be scored."""
+    rewards: dict[str, float] = field(default_factory=dict[str, float])
+    """Score of each scored component."""
+    weights: dict[str, float] = field(default_factory=dict[str, float])
+    """Weight of each scored component, as far as known; the reward is the sum of weight x score."""
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    advantage: float | None = None
+    """What it counted by in training; None for held-out rollouts and those that no update saw."""
+    prompt_tokens: int | None = None
+    sampled_tokens: int | None = None
+    tool_calls: int = 0
+    tool_errors: int = 0
+    policy_version: int | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    error: str | None = None
+    """Why it could not be scored."""
+
+    def shares(self) -> dict[str, float | None]:
+        """What each component gave to the reward, weight x score; None where its weight is not known."""
+        return {
+            name: self.weights[name] * score if name in self.weights else None for name, score in self.rewards.items()
+        }
+
+    def as_line(self) -> bytes:
+        """One line of JSON, newline included. Numbers that are not finite become null."""
+        return json.dumps(_finite(asdict(self)), allow_nan=False).encode() + b"\n"
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> LoggedRollout:
+        """The rollout in a line of the file; fields that this version does not know are passed over.
+
+        Raises:
+            TypeError: a field is missing.
+        """
+        return cls(**{name: part for name, part in value.items() if name in cls.__dataclass_fields__})
+
+
+def of_trajectory(trajectory: Trajectory, advantage: float | None = None) -> LoggedRollout:
+    """What is kept of a trajectory."""
+    return LoggedRollout(
+        env=trajectory.env,
+        env_digest=trajectory.env_digest,
+        task_id=trajectory.task_id or "",
+        rollout_id=trajectory.rollout_id,
+        group=trajectory.group,
+        finish=str(trajectory.finish),
+        reward=trajectory.reward,
+        rewards=dict(trajectory.rewards),
+        weights=dict(trajectory.weights),
+        metrics=dict(trajectory.metrics),
+        advantage=advantage,
+        prompt_tokens=trajectory.prompt_length,
+        sampled_tokens=trajectory.sampled_tokens,
+        tool_calls=trajectory.tool_calls,
+        tool_errors=trajectory.tool_errors,
+        policy_version=trajectory.policy_version,
+        messages=bounded(trajectory.messages),
+    )
+
+
+def of_eval_row(row: EvalRow, result: EvalResult, weights: Mapping[str, float]) -> LoggedRollout:
+    """What is kept of one attempt of an evaluation; `weights` are those of the environment's components."""
+    return LoggedRollout(
+        env=result.env_url,
+        env_digest=result.env_digest,
+        task_id=row.task_id or f"#{row.index}",
+        rollout_id=f"{result.split}-{row.index}",
+        group=None,
+        finish=row.finish or "",
+        reward=row.reward,
+        rewards=dict(row.rewards),
+        weights={name: weights[name] for name in row.rewards if name in weights},
+        metrics=dict(row.metrics),
+        sampled_tokens=row.tokens,
+        tool_calls=row.tool_calls,
+        tool_errors=row.tool_errors,
+        messages=bounded(row.messages),
+        error=None if row.error is None else cut(row.error),
+    )
+
+
+def bounded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages, none longer than `MAX_MESSAGE_CHARS` and no more than `MAX_MESSAGES`, each with what was left out
+    said in its place."""
+    if len(messages) > MAX_MESSAGES:
+        half = MAX_MESSAGES // 2
+        gap = {"role": "envport", "content": f"[{len(messages) - 2 * half} messages left out]"}
+        messages = [*messages[:half], gap, *messages[-half:]]
+    return [{key: _bounded_value(value) for key, value in message.items()} for message in messages]
+
+
+def cut(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
+    """`text`, or its beginning and end where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def _bounded_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return cut(value)
+    told = json.dumps(value, default=str)
+    return value if len(told) <= MAX_MESSAGE_CHARS else cut(told)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
