@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 
 import pytest
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
 from envport_protocol import BaseEnv, EnvTask, reward
 from envport_protocol.config import ServeConfig, Tokens
+from envport_trainer.models.folder import load_policy
 
-from .fake_openai import refuses, says
+from .fake_openai import FakeOpenAi, FakeServer, refuses, says
 
 
 class ParityEnv(BaseEnv):
@@ -108,7 +110,6 @@ def test_a_model_folder_is_evaluated(run, serve_env, tiny_folder):
     [
         ("{tmp}/none", (), "error: no model at {tmp}/none: expected a folder with config.json"),
         ("{tmp}", (), "error: {tmp} has no config.json and no .gguf file"),
-        ("{tmp}", ("--sampler", "magic"), "error: sampler is 'magic': input should be 'transformers' or 'vllm'"),
         ("http://", (), "error: 'http://' is no URL of a model server"),
     ],
 )
@@ -181,6 +182,126 @@ def test_the_table_is_there_where_the_file_cannot_be_written_after_all(run, serv
     code, out, err = run("--env", serve_env(ParityEnv()), "--model", fake_openai.url, *options)
     assert (code, out.splitlines()[2].split()[:2]) == (1, ["reward", "1.000"])
     assert err.splitlines()[-1].startswith("error: File exists: ")
+
+
+def test_a_sampler_that_is_not_for_this_is_told(run):
+    code, out, err = run("--env", "http://e", "--model", "m", "--sampler", "vllm-server")
+    assert (code, out) == (2, "")
+    assert "got 'vllm-server', expected transformers or vllm; a vLLM server is given as --model URL" in " ".join(
+        err.replace("│", " ").split()
+    )
+
+
+@pytest.fixture
+def second_openai():
+    """Another model's server."""
+    fake = FakeOpenAi()
+    server = FakeServer(fake)
+    server.start()
+    yield fake
+    server.stop()
+
+
+def test_two_served_models_are_compared_task_by_task(run, serve_env, fake_openai, second_openai, tmp_path):
+    fake_openai.answer = lambda body: says("yes" if asked(body) % 2 == 0 else "no")
+    second_openai.answer = lambda _: says("yes")
+    url, out = serve_env(ParityEnv()), tmp_path / "both.json"
+    options = ("--env", url, "--model", fake_openai.url, "--against", second_openai.url)
+    code, table, told = run(*options, "--out", out)
+    assert code == 0, told
+    # The first is right on all four, the second on two: differences 0, 1, 0, 1.
+    assert table.splitlines()[8:] == [
+        "difference, the first minus the second, task by task",
+        "           mean    95 %     n  better  worse  equal  p",
+        "reward     +0.500  ± 0.919  4  2       0      2      0.5",
+        "  correct  +0.500  ± 0.919  4  2       0      2      0.5",
+    ]
+    assert "the environment has no digest" in told
+    saved = json.loads(out.read_text())
+    assert [len(saved[side]["rows"]) for side in ("model", "against")] == [4, 4]
+    assert {k: saved["comparison"]["reward"][k] for k in ("mean", "n", "better", "worse", "equal", "p")} == {
+        **{"mean": 0.5, "n": 4, "better": 2},
+        **{"worse": 0, "equal": 2, "p": 0.5},
+    }
+    seeds = [sorted((asked(body), body["seed"]) for body in fake.asked) for fake in (fake_openai, second_openai)]
+    assert seeds[0] == seeds[1]
+    code, shown, _ = run(*options, "--json")
+    assert json.loads(shown)["comparison"] == saved["comparison"]
+    assert "rows" not in json.loads(shown)["model"]
+
+
+def asked(body) -> int:
+    return int(body["messages"][0]["content"].split()[1])
+
+
+def test_a_key_is_not_sent_to_the_other_models_server(run, serve_env, fake_openai, second_openai, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-first")
+    options = ("--env", serve_env(ParityEnv()), "--model", fake_openai.url, "--n", 1)
+    assert run(*options, "--against", second_openai.url)[0] == 0
+    assert (set(fake_openai.keys), set(second_openai.keys)) == ({"Bearer sk-of-the-first"}, {None})
+    second_openai.keys.clear()
+    monkeypatch.setenv("AGAINST_API_KEY", "sk-of-the-second")
+    assert run(*options, "--against", second_openai.url)[0] == 0
+    assert set(second_openai.keys) == {"Bearer sk-of-the-second"}
+
+
+def test_an_earlier_result_is_compared_without_its_model(run, serve_env, fake_openai, tmp_path):
+    fake_openai.answer = lambda _: says("yes")
+    url, earlier = serve_env(ParityEnv()), tmp_path / "before.json"
+    assert run("--env", url, "--model", fake_openai.url, "--out", earlier)[0] == 0
+    fake_openai.answer = lambda _: says("no")
+    code, out, _ = run("--env", url, "--model", fake_openai.url, "--against", earlier, "--json")
+    reward = json.loads(out)["comparison"]["reward"]
+    assert (code, reward["mean"], reward["better"], reward["worse"], len(fake_openai.asked)) == (0, 0.0, 2, 2, 8)
+
+
+def test_a_row_that_failed_on_one_side_is_told_and_in_no_difference(run, serve_env, fake_openai, tmp_path):
+    fake_openai.answer = lambda _: says("yes")
+    url, earlier = serve_env(ParityEnv()), tmp_path / "before.json"
+    assert run("--env", url, "--model", fake_openai.url, "--out", earlier)[0] == 0
+    fake_openai.answer = lambda body: refuses(400, "odd") if asked(body) == 0 else says("yes")
+    code, out, err = run("--env", url, "--model", fake_openai.url, "--against", earlier)
+    assert (code, out.splitlines()[-2].split()) == (0, ["reward", "+0.000", "±", "0.000", "3", "0", "0", "3", "1"])
+    assert "1 tasks were not scored for both and are in no difference" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--n", 2), "2 tasks, were 4"),
+        (("--seed", 3), "seed is 3, was 0"),
+        (("--temperature", 0.7), "temperature is 0.7, was 0.0"),
+        (("--max-turns", 2, "--max-new-tokens", 9), "max_new_tokens is 9, was 256; max_turns is 2, was 8"),
+    ],
+)
+def test_a_result_of_other_work_is_refused_before_the_model_is_asked(
+    run, serve_env, fake_openai, tmp_path, options, told
+):
+    fake_openai.answer = lambda _: says("yes")
+    url, earlier = serve_env(ParityEnv()), tmp_path / "before.json"
+    assert run("--env", url, "--model", fake_openai.url, "--out", earlier)[0] == 0
+    fake_openai.asked.clear()
+    code, out, err = run("--env", url, "--model", fake_openai.url, "--against", earlier, *options)
+    assert (code, out, fake_openai.asked) == (1, "", [])
+    assert err.startswith(f"error: the two results are not of the same work: {told}.")
+
+
+def test_two_model_folders_are_never_in_memory_at_once(run, serve_env, tiny_folder, monkeypatch):
+    held: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    def load(*args, **options):
+        alive.append(sum(model() is not None for model in held))
+        loaded = load_policy(*args, **options)
+        held.append(weakref.ref(loaded.model))
+        return loaded
+
+    monkeypatch.setattr("envport_trainer.models.folder.load_policy", load)
+    options = ("--n", 3, "--max-new-tokens", 4, "--max-turns", 1, "--precision", "fp32", "--json")
+    code, out, _ = run("--env", serve_env(ParityEnv()), "--model", tiny_folder, "--against", tiny_folder, *options)
+    reward = json.loads(out)["comparison"]["reward"]
+    assert (code, reward["mean"], reward["ci95"], reward["p"]) == (0, 0.0, 0.0, 1.0)
+    assert alive == [0, 0]
 
 
 def test_the_help_has_an_example(run):

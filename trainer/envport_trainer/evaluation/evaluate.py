@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import envport
 
 from envport_trainer.errors import RequestRefusedError, RolloutFailedError, TrainerError
-from envport_trainer.evaluation.result import Estimate, EvalResult, EvalRow, estimate_columns
+from envport_trainer.evaluation.result import EvalResult, EvalRow, EvalWork
 from envport_trainer.rollouts.playing import RolloutLimits, RolloutSpec, derive_seed
 
 if TYPE_CHECKING:
@@ -52,13 +52,15 @@ def sampled(name: str, sampler: Sampler, chat: Chat, *, concurrency: int = 128) 
 def local(config: TrainConfig) -> Generator[EvalModel]:
     """The model that `config` names, loaded into this process with its sampler for as long as the context is open.
 
+    Its memory is free again after it: several models are held one after the other.
+
     Raises:
         ModelError: it cannot be loaded.
         TrainerError: its device is not there.
         SamplerError: the sampler does not start.
     """
     from envport_trainer.conversation.chat import Chat
-    from envport_trainer.models.devices import find_device
+    from envport_trainer.models.devices import find_device, free_memory
     from envport_trainer.models.folder import load_policy, stop_ids
     from envport_trainer.samplers import make_sampler
 
@@ -71,6 +73,8 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
         yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops))
     finally:
         sampler.close()
+        del loaded, sampler
+        free_memory()
 
 
 def served(model: OpenAiModel, *, concurrency: int = 32) -> EvalModel:
@@ -103,7 +107,7 @@ async def evaluate(
         TrainerError: the split is empty, or no attempt could be scored.
     """
     began = time.monotonic()
-    count = await _count(env, split, n)
+    count = await task_count(env, split, n)
     places = asyncio.Semaphore(model.concurrency)
 
     async def one(index: int) -> EvalRow:
@@ -114,19 +118,12 @@ async def evaluate(
         return row
 
     rows = await _gather([one(index) for index in range(count)])
-    scored = [row for row in rows if row.reward is not None]
-    if not scored:
+    if all(row.reward is None for row in rows):
         raise TrainerError(f"none of {count} attempts could be scored; the first: {rows[0].error}")
     return EvalResult(
-        env=f"{env.manifest.name} {env.manifest.version}",
+        work=work_of(env, limits, split=split, seed=seed),
         env_url=env.url,
-        env_digest=env.manifest.digest,
         model=model.name,
-        split=split,
-        reward=Estimate.of([row.reward for row in scored if row.reward is not None]),
-        rewards=estimate_columns([row.rewards for row in scored]),
-        metrics=estimate_columns([row.metrics for row in scored]),
-        failed=len(rows) - len(scored),
         seconds=time.monotonic() - began,
         rows=rows,
     )
@@ -153,6 +150,33 @@ async def evaluate_url(
         return await evaluate(env, model, limits, split=split, n=n, seed=seed, on_row=on_row)
 
 
+def work_of(env: EnvClient, limits: RolloutLimits, *, split: str, seed: int) -> EvalWork:
+    """What `evaluate` asks of every model under these arguments."""
+    return EvalWork(
+        env=f"{env.manifest.name} {env.manifest.version}",
+        env_digest=env.manifest.digest,
+        split=split,
+        seed=seed,
+        max_new_tokens=limits.max_new_tokens,
+        max_turns=limits.max_turns,
+        max_tokens=limits.max_tokens,
+        temperature=limits.temperature,
+    )
+
+
+async def task_count(env: EnvClient, split: str, n: int) -> int:
+    """How many tasks an evaluation of `n` has: fewer where the split has fewer.
+
+    Raises:
+        UnknownTaskError: the environment has no such split.
+        TrainerError: the split is empty.
+    """
+    total = (await env.tasks(split, limit=1)).total
+    if total == 0:
+        raise TrainerError(f"the split {split!r} of {env.url} has no tasks")
+    return n if total is None else min(n, total)
+
+
 async def _try(env: EnvClient, model: EvalModel, spec: RolloutSpec, limits: RolloutLimits) -> EvalRow:
     try:
         return await model.attempt(env, spec, limits)
@@ -170,10 +194,3 @@ async def _gather(attempts: list[Awaitable[EvalRow]]) -> list[EvalRow]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-async def _count(env: EnvClient, split: str, n: int) -> int:
-    total = (await env.tasks(split, limit=1)).total
-    if total == 0:
-        raise TrainerError(f"the split {split!r} of {env.url} has no tasks")
-    return n if total is None else min(n, total)

@@ -8,7 +8,11 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from envport_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,23 +89,84 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class EvalResult:
-    """A model on the tasks of one split."""
+class EvalWork:
+    """What was asked, apart from the tasks themselves: two results can be compared where all of it is equal."""
 
     env: str
     """Name and version of the environment."""
-    env_url: str
     env_digest: str | None
-    model: str
     split: str
-    reward: Estimate
-    rewards: dict[str, Estimate]
-    """Score of each component, over the rows where it was scored."""
-    metrics: dict[str, Estimate]
-    failed: int
-    """Rows that could not be scored; they are in no mean."""
+    seed: int
+    """Of sampling and of the environment's tasks."""
+    max_new_tokens: int
+    max_turns: int
+    max_tokens: int
+    """Of a rollout of a local model; a server has its own limit."""
+    temperature: float
+
+
+class _Limits(BaseModel):
+    max_new_tokens: int
+    max_turns: int
+    max_tokens: int
+    temperature: float
+
+
+class _File(BaseModel):
+    """A result file as it is read; its means are taken from the rows again."""
+
+    model_config = ConfigDict(allow_inf_nan=False, protected_namespaces=())
+
+    env: str
+    env_digest: str | None
+    split: str
+    seed: int
+    limits: _Limits
+    env_url: str
+    model: str
+    seconds: float
+    rows: list[EvalRow] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """A model on the tasks of one split. Rows that could not be scored are in no mean."""
+
+    work: EvalWork
+    env_url: str
+    model: str
     seconds: float
     rows: list[EvalRow]
+
+    @property
+    def scored(self) -> list[EvalRow]:
+        """The rows with a reward."""
+        return [row for row in self.rows if row.reward is not None]
+
+    @property
+    def reward(self) -> Estimate:
+        """Mean reward with its interval."""
+        return Estimate.of([row.reward for row in self.rows if row.reward is not None])
+
+    @property
+    def rewards(self) -> dict[str, Estimate]:
+        """Score of each component, over the rows where it was scored."""
+        return estimate_columns([row.rewards for row in self.scored])
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """Each metric, over the rows that have it."""
+        return estimate_columns([row.metrics for row in self.scored])
+
+    @property
+    def failed(self) -> int:
+        """Rows that could not be scored."""
+        return len(self.rows) - len(self.scored)
+
+    @property
+    def n(self) -> int:
+        """Scored rows."""
+        return len(self.scored)
 
     @property
     def mean(self) -> float:
@@ -119,18 +184,32 @@ class EvalResult:
         return self.reward.ci95
 
     @property
-    def n(self) -> int:
-        """Scored rows."""
-        return self.reward.n
+    def env(self) -> str:
+        """Name and version of the environment."""
+        return self.work.env
+
+    @property
+    def env_digest(self) -> str | None:
+        """Of the environment's bundle; None where it was served from a working folder."""
+        return self.work.env_digest
+
+    @property
+    def split(self) -> str:
+        """Which tasks."""
+        return self.work.split
 
     def as_json(self, *, rows: bool = True) -> dict[str, Any]:
         """JSON values, with every row unless told otherwise."""
+        work = self.work
+        limits = (work.max_new_tokens, work.max_turns, work.max_tokens, work.temperature)
         summary: dict[str, Any] = {
-            "env": self.env,
+            "env": work.env,
             "env_url": self.env_url,
-            "env_digest": self.env_digest,
+            "env_digest": work.env_digest,
             "model": self.model,
-            "split": self.split,
+            "split": work.split,
+            "seed": work.seed,
+            "limits": dict(zip(_Limits.model_fields, limits, strict=True)),
             **self.reward.as_json(),
             "failed": self.failed,
             "seconds": round(self.seconds, 3),
@@ -141,17 +220,53 @@ class EvalResult:
 
     def write(self, path: Path) -> None:
         """Write everything as JSON. Atomic: `path` is the earlier file or the whole new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        write_json(path, self.as_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The result that `write` put there.
+
+        Raises:
+            TrainerError: the file is missing, is no result, or one of an earlier version without seed and limits.
+        """
+        values = _read_json(path)
+        if isinstance(values, dict) and "comparison" in values:
+            raise TrainerError(f"{path} holds a comparison of two models; give the result of one model")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(self.as_json(), file, indent=1, ensure_ascii=False, allow_nan=False)
-                file.write("\n")
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            file = _File.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise TrainerError(
+                f"{path} is no result that can be compared: {place}: {first['msg'].lower()}; write it anew with "
+                f"envport eval --out {path}"
+            ) from error
+        work = EvalWork(file.env, file.env_digest, file.split, file.seed, **file.limits.model_dump())
+        return cls(work, file.env_url, file.model, file.seconds, file.rows)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as JSON. Atomic: `path` is the earlier file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainerError(f"cannot read the result {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TrainerError(f"{path} is no JSON: {error}; expected a file that envport eval --out wrote") from error
 
 
 def estimate_columns(columns: Sequence[dict[str, float]]) -> dict[str, Estimate]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from envport_trainer.errors import TrainerError
@@ -18,3 +20,10 @@ def find_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise TrainerError('device is "cuda", but torch sees no CUDA device; use "auto" or "cpu"')
     return torch.device(wanted)
+
+
+def free_memory() -> None:
+    """Give back the memory of models that nothing holds any more; they refer to themselves, and the GPU's is cached."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
