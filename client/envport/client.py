@@ -20,7 +20,7 @@ from envport_protocol.messages import (
 from envport.bearer import checked_token
 from envport.connection import opened
 from envport.group import score_group, score_singly, started_together
-from envport.handshake import checked_url
+from envport.handshake import checked_url, fetch_manifest
 from envport.requests import as_messages, boundary, new_id
 from envport.rollout import Rollout
 
@@ -91,6 +91,14 @@ class EnvClient:
     def manifest(self) -> Manifest:
         """What the environment is and can do, as told on entering."""
         return self._entered.manifest
+
+    async def current_manifest(self) -> Manifest:
+        """The manifest that the server has now; `manifest` stays what it was when the connection was opened.
+
+        Raises:
+            EnvportError: as `open` says.
+        """
+        return await fetch_manifest(self._transport)
 
     @property
     def _transport(self) -> Transport:

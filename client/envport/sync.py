@@ -115,6 +115,7 @@ class SyncEnvClient:
             self._shut()
             raise
 
+    current_manifest = blocking(EnvClient.current_manifest)
     tasks = blocking(EnvClient.tasks)
     list_tools = blocking(EnvClient.list_tools)
     start_rollout = blocking_into(SyncRollout, EnvClient.start_rollout)

@@ -54,6 +54,10 @@ _FREE_ON_RESUME = frozenset(
 )
 
 
+_CUTS_OFF = frozenset({"top_p", "top_k", "min_p"})
+"""Settings of sampling that no run may have."""
+
+
 def _none(value: object) -> object:
     """TOML has no null: the text "none" stands for it."""
     return None if isinstance(value, str) and value.lower() == "none" else value
@@ -225,8 +229,8 @@ class TrainConfig(BaseModel):
             )
         if self.history == "template" and (self.loss == "gspo" or self.correction == "geometric"):
             raise ValueError(
-                "history = template may split a rollout in several rows, and gspo and the geometric correction weigh it "
-                "as one; use history = append, or another loss and correction"
+                "history = template may split a rollout in several rows, and gspo and the geometric correction weigh "
+                "it as one; use history = append, or another loss and correction"
             )
         places = [(env.url.rstrip("/"), env.split) for env in self.envs]
         if len(set(places)) < len(places):
@@ -302,14 +306,28 @@ def _explain(error: ValidationError, path: Path | None, flags: frozenset[str]) -
     return told[0] if len(told) == 1 else "; ".join(f"({number}) {text}" for number, text in enumerate(told, 1))
 
 
+def _names_beside(place: list[str]) -> set[str]:
+    """The keys that are known where an unknown one stands."""
+    if place[0] == "envs":
+        return set(EnvSource.model_fields)
+    if len(place) > 1:
+        return set(AlarmSettings.model_fields)
+    return set(TrainConfig.model_fields) - {"envs"} | {"env"}
+
+
 def _explain_one(
     kind: str, place: list[str], message: str, seen: object, path: Path | None, flags: frozenset[str]
 ) -> str:
     in_env = bool(place) and place[0] == "envs"
     source = f"{path}: " if path is not None and not (place and place[0] in flags) else ""
     key = ".".join(["env", *place[1:]] if in_env else place)
+    if kind == "extra_forbidden" and place[-1] in _CUTS_OFF:
+        return (
+            f"{source}{key} is not for training: it cuts tokens off, and the logprobs of the others would then be "
+            "wrong by the mass that was cut, and the loss with them; leave it out"
+        )
     if kind == "extra_forbidden":
-        names = set(EnvSource.model_fields) if in_env else set(TrainConfig.model_fields) - {"envs"} | {"env"}
+        names = _names_beside(place)
         near = difflib.get_close_matches(place[-1], names, n=1, cutoff=0.5)
         known = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(names))}"
         return f"{source}unknown key {key!r}; {known}"

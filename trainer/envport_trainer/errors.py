@@ -9,6 +9,7 @@
         │   ├── PromptTooLongError   its task leaves the model no room to answer
         │   └── NotScoredError       its environment compares, and gave it no reward
         ├── NoRoomError              a group gives way to others, and begins again later
+        ├── EnvironmentChangedError  another version of an environment than the run's is served at its URL
         ├── CheckpointError          a checkpoint cannot be written, read, or does not belong to this run
         ├── MetricsError             a metrics file cannot be read
         └── ModelServerError         an OpenAI-compatible server that is gone, refuses, or answers nonsense
@@ -37,6 +38,10 @@ class ModelError(TrainerError):
 
 class SamplerError(TrainerError):
     """The sampling engine is missing, failed, or was closed."""
+
+
+class EnvironmentChangedError(TrainerError):
+    """Another version of an environment is served at its URL than the one that the run began with."""
 
 
 class CheckpointError(TrainerError):

@@ -64,7 +64,10 @@ class Sampler(Protocol):
         ...
 
     def update_weights(self, model: nn.Module) -> None:
-        """Take over the weights of `model`; later samples come from them alone. Called with no sample in flight."""
+        """Take over the weights of `model`; prompts that come later are sampled from them alone.
+
+        A sample in flight goes on with the new weights and what it has computed so far. Blocks; may be called from any
+        thread."""
         ...
 
     def close(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from envport_trainer.alarms.repetition import repeated_share
 from envport_trainer.types import Finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envport_trainer.rollouts.playing import StepRollouts
+    from envport_trainer.rollouts.pipeline import StepRollouts
+    from envport_trainer.types import Trajectory
 
 
 def measure(rollouts: StepRollouts) -> dict[str, float]:
@@ -30,12 +32,33 @@ def measure(rollouts: StepRollouts) -> dict[str, float]:
         "groups": float(len(rollouts.groups)),
         "groups_started": float(rollouts.started),
         "rollouts_dropped": float(rollouts.dropped),
+        "rollouts_stale": float(len(rollouts.stale)),
+        "groups_stale": float(rollouts.stale_groups),
+        "untrainable_share": _untrainable(rollouts),
+        "forked_share": fmean(len(t.rows) > 1 for t in scored),
+        "repetition": fmean(_repetition(t) for t in scored),
     }
     if rollouts.groups:
         values["reward_std_in_group"] = fmean(stdev([t.reward for t in group]) for group in rollouts.groups)
+        trained = [t for group in rollouts.groups for t in group]
+        values["staleness"] = fmean(rollouts.policy_version - t.policy_version for t in trained)
     return values | _means("rewards/", [t.rewards for t in scored]) | _means("metrics/", [t.metrics for t in scored])
 
 
 def _means(prefix: str, parts: Sequence[dict[str, float]]) -> dict[str, float]:
     names = sorted({name for part in parts for name in part})
     return {f"{prefix}{name}": fmean(part[name] for part in parts if name in part) for name in names}
+
+
+def _untrainable(rollouts: StepRollouts) -> float:
+    """Share of the rollouts that were played and not trained on: without a score, of equal rewards, or too old."""
+    trained = sum(len(group) for group in rollouts.groups)
+    played = len(rollouts.all) + rollouts.dropped
+    return 1 - trained / played
+
+
+def _repetition(trajectory: Trajectory) -> float:
+    sampled = [
+        token for row in trajectory.rows for token, mine in zip(row.input_ids, row.loss_mask, strict=True) if mine
+    ]
+    return repeated_share(sampled)

@@ -1,4 +1,4 @@
-"""Rollouts against an environment: one attempt, a group of them, and the groups of a step.
+"""Rollouts against an environment: one attempt, and a group of them.
 
 The way of one rollout: start -> prompt ids -> sample -> tool calls -> their answers' ids appended -> sample -> ... ->
 reward -> trajectory. Ids are only ever appended.
@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envport_trainer.algorithm.advantages import has_spread
 from envport_trainer.conversation.rollout_tokens import RolloutTokens
 from envport_trainer.errors import NoRoomError, RolloutFailedError
 from envport_trainer.rollouts.attempts import ToolReply, at_once, attempt_task, call_tool, scored
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from envport import Rollout
     from envport.client import EnvClient
 
+    from envport_trainer.config import TrainConfig
     from envport_trainer.conversation.chat import Chat, ToolCall, Turn
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,17 @@ class RolloutLimits:
     max_tokens: int
     temperature: float
     env_retries: int
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> RolloutLimits:
+        """Those of a run."""
+        return cls(
+            max_new_tokens=config.max_new_tokens,
+            max_turns=config.max_turns,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            env_retries=config.env_retries,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,74 +70,19 @@ class RolloutSpec:
     policy_version: int = 0
 
 
-@dataclass(slots=True)
-class StepRollouts:
-    """The rollouts of one training step."""
-
-    groups: list[list[Trajectory]] = field(default_factory=list[list[Trajectory]])
-    """Groups with a spread of rewards, in the order they were asked for."""
-    flat: list[Trajectory] = field(default_factory=list[Trajectory])
-    """Rollouts of groups whose rewards were all equal; they are counted and not trained on."""
-    started: int = 0
-    """Groups started, refills included."""
-    failures: list[RolloutFailedError] = field(default_factory=list[RolloutFailedError])
-    """Why rollouts were dropped, one for each."""
-
-    @property
-    def dropped(self) -> int:
-        """Rollouts given up without a score."""
-        return len(self.failures)
-
-    @property
-    def all(self) -> list[Trajectory]:
-        """Every scored rollout."""
-        return [t for group in self.groups for t in group] + self.flat
-
-
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed that depends on every part and on nothing else."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
-async def collect_step(
-    wanted: int,
-    max_refills: int,
-    group_size: int,
-    start_group: Callable[[int], tuple[EnvClient, Sequence[RolloutSpec]]],
-    sampler: Sampler,
-    chat: Chat,
-    limits: RolloutLimits,
-    on_rollout: Callable[[Trajectory], None] = lambda _: None,
-) -> StepRollouts:
-    """Run `wanted` groups at once, and others in place of those without a spread of rewards.
-
-    `start_group(n)` names the environment and the rollouts of the n-th group of this step. A group that lost more than
-    half of its rollouts is replaced too: its baseline would be poor.
-    """
-    step = StepRollouts()
-    while len(step.groups) < wanted and step.started < wanted + max_refills:
-        count = min(wanted - len(step.groups), wanted + max_refills - step.started)
-        plans = [start_group(step.started + n) for n in range(count)]
-        step.started += count
-        done = await at_once([_run_group(env, sampler, chat, specs, limits, on_rollout) for env, specs in plans])
-        for attempts in done:
-            members = [t for t in attempts if isinstance(t, Trajectory)]
-            step.failures += [t for t in attempts if isinstance(t, RolloutFailedError)]
-            if 2 * len(members) > group_size and has_spread([t.reward for t in members]):
-                step.groups.append(members)
-            else:
-                step.flat += members
-    return step
-
-
-async def _run_group(
+async def play_group(
     env: EnvClient,
     sampler: Sampler,
     chat: Chat,
     specs: Sequence[RolloutSpec],
     limits: RolloutLimits,
-    on_rollout: Callable[[Trajectory], None],
+    on_rollout: Callable[[Trajectory], None] = lambda _: None,
 ) -> list[Trajectory | RolloutFailedError]:
     """What became of the group's members, in order. Those that are scored together begin when there is room for all."""
 

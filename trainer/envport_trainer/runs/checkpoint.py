@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _FOLDER = re.compile(r"step-(\d{6,})")
 _SPARE_BYTES = 2**24
+_FORMAT = 2
+"""Of `state.json`; another one is refused by name."""
 _UNREADABLE = (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError, ValueError, KeyError, TypeError)
 
 
@@ -42,8 +44,8 @@ class TrainState:
     """The model's `state_dict()`; fp32. Tied weights are stored once and come back tied."""
     optimizer: dict[str, Any]
     """The optimizer's `state_dict()`: tensors, numbers, strings, lists and dictionaries."""
-    tasks_taken: dict[str, int] = field(default_factory=dict[str, int])
-    """Number of tasks that each environment has given, which is where the next one begins."""
+    tasks: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Where the run stands in its tasks, JSON values: the state of the stream, and groups to begin anew."""
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     """`TrainConfig.resume_values()` of the run, to compare on resume."""
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -121,7 +123,8 @@ def _write(folder: Path, state: TrainState) -> None:
     torch.save({"optimizer": state.optimizer}, folder / "optimizer.pt")
     values = {
         "step": state.step,
-        "tasks_taken": state.tasks_taken,
+        "format": _FORMAT,
+        "tasks": state.tasks,
         "config": state.config,
         "extra": state.extra,
         "ties": ties,
@@ -134,6 +137,11 @@ def _write(folder: Path, state: TrainState) -> None:
 
 def _read(folder: Path) -> TrainState:
     values: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if values.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{folder} has checkpoint format {values.get('format', 1)}, and this envport reads {_FORMAT}; go on with "
+            "the envport that wrote it, or begin a new run from its model with another --output"
+        )
     tensors: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
     model = load_file(folder / "model.safetensors")
     ties: dict[str, str] = values["ties"]
@@ -142,7 +150,7 @@ def _read(folder: Path) -> TrainState:
         step=values["step"],
         model=model,
         optimizer=tensors["optimizer"],
-        tasks_taken=values["tasks_taken"],
+        tasks=values["tasks"],
         config=values["config"],
         extra=values["extra"],
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from envport_trainer.errors import CheckpointError
 from envport_trainer.runs.checkpoint import TrainState, load_latest
+from envport_trainer.runs.weights import take_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def restore(state: TrainState, loaded: LoadedModel, learner: Learner, folder: Pa
     if state.extra.get(_TEMPLATE, _template_hash(loaded)) != _template_hash(loaded):
         raise _belongs_elsewhere(folder, "another chat template")
     try:
-        loaded.model.load_state_dict(state.model)
+        take_over(loaded.model, state.model)
         learner.load_state(state.optimizer)
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
@@ -71,19 +72,21 @@ def restore(state: TrainState, loaded: LoadedModel, learner: Learner, folder: Pa
         ) from error
 
 
-def check_environments(state: TrainState, manifests: Sequence[Manifest], folder: Path) -> list[str]:
-    """Remarks on environments whose content changed since the checkpoint.
+def check_environments(state: TrainState, manifests: Sequence[Manifest], folder: Path) -> None:
+    """Returns where the environments are those of the checkpoint.
 
     Raises:
-        CheckpointError: one of them is another environment.
+        CheckpointError: one of them is another environment, or another version of it.
     """
-    remarks: list[str] = []
     for number, (earlier, now) in enumerate(zip(state.extra.get(_ENVS, []), manifests, strict=False), start=1):
         if earlier["name"] != now.name:
             raise _belongs_elsewhere(folder, f"another environment {number}: it was {earlier['name']}, is {now.name}")
         if earlier["digest"] != now.digest:
-            remarks.append(f"{now.name} changed since step {state.step}: was {earlier['digest']}, is {now.digest}")
-    return remarks
+            raise _belongs_elsewhere(
+                folder,
+                f"another version of {now.name}: step {state.step} was reached with {earlier['digest']}, and "
+                f"{now.digest} is served now, whose rewards are not comparable",
+            )
 
 
 def _template_hash(loaded: LoadedModel) -> str:
