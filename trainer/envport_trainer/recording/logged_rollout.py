@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from envport_trainer.evaluation.result import EvalResult, EvalRow
+    from envport_trainer.evaluation.result import EvalRow
     from envport_trainer.types import Trajectory
 
 MAX_MESSAGE_CHARS = 20_000
@@ -73,6 +73,18 @@ class LoggedRollout:
         return cls(**{name: part for name, part in value.items() if name in cls.__dataclass_fields__})
 
 
+class Evaluated(NamedTuple):
+    """What an evaluation made on one environment."""
+
+    env: str
+    """The environment's URL."""
+    env_digest: str | None
+    split: str
+    rows: Sequence[EvalRow]
+    weights: Mapping[str, float]
+    """Of the environment's components, as its manifest has them."""
+
+
 def of_trajectory(trajectory: Trajectory, advantage: float | None = None) -> LoggedRollout:
     """What is kept of a trajectory."""
     return LoggedRollout(
@@ -96,18 +108,18 @@ def of_trajectory(trajectory: Trajectory, advantage: float | None = None) -> Log
     )
 
 
-def of_eval_row(row: EvalRow, result: EvalResult, weights: Mapping[str, float]) -> LoggedRollout:
-    """What is kept of one attempt of an evaluation; `weights` are those of the environment's components."""
+def of_eval_row(row: EvalRow, evaluated: Evaluated) -> LoggedRollout:
+    """What is kept of one attempt of an evaluation."""
     return LoggedRollout(
-        env=result.env_url,
-        env_digest=result.env_digest,
+        env=evaluated.env,
+        env_digest=evaluated.env_digest,
         task_id=row.task_id or f"#{row.index}",
-        rollout_id=f"{result.split}-{row.index}",
+        rollout_id=f"{evaluated.split}-{row.index}",
         group=None,
         finish=row.finish or "",
         reward=row.reward,
         rewards=dict(row.rewards),
-        weights={name: weights[name] for name in row.rewards if name in weights},
+        weights={name: evaluated.weights[name] for name in row.rewards if name in evaluated.weights},
         metrics=dict(row.metrics),
         sampled_tokens=row.tokens,
         tool_calls=row.tool_calls,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from envport_trainer.evaluation.result import EvalResult
+    from envport_trainer.recording.logged_rollout import Evaluated
     from envport_trainer.types import Trajectory
 
 FOLDER = "rollouts"
@@ -37,7 +37,7 @@ Kind = Literal["train", "eval"]
 _NAME = re.compile(r"step-(\d{6,12})-(train|eval)\.jsonl\.gz")
 
 
-class StepRollouts(NamedTuple):
+class KeptRollouts(NamedTuple):
     """The rollouts of one step and kind, as they were kept."""
 
     step: int
@@ -77,12 +77,9 @@ class RolloutLog:
         known = advantages or {}
         self._write(step, kind, [of_trajectory(t, known.get(t.rollout_id)) for t in trajectories])
 
-    def write_eval(self, step: int, results: Sequence[tuple[EvalResult, Mapping[str, float]]]) -> None:
-        """Keep the attempts of evaluations after `step` (0 is before the first update), each with the weights of its
-        environment's components."""
-        self._write(
-            step, "eval", [of_eval_row(row, result, weights) for result, weights in results for row in result.rows]
-        )
+    def write_eval(self, step: int, evaluated: Sequence[Evaluated]) -> None:
+        """Keep the attempts of an evaluation after `step`; 0 is before the first update."""
+        self._write(step, "eval", [of_eval_row(row, part) for part in evaluated for row in part.rows])
 
     def _write(self, step: int, kind: Kind, rollouts: Sequence[LoggedRollout]) -> None:
         content = _packed(step, kind, rollouts, self._max_bytes // (2 * _PROTECTED))
@@ -108,7 +105,7 @@ def rollout_files(folder: Path) -> list[Place]:
     return sorted(found, key=lambda place: (place.step, place.kind == "eval"))
 
 
-def read_rollouts(folder: Path, step: int, kind: Kind = "train") -> StepRollouts:
+def read_rollouts(folder: Path, step: int, kind: Kind = "train") -> KeptRollouts:
     """What was kept of a step.
 
     Raises:
@@ -122,7 +119,7 @@ def read_rollouts(folder: Path, step: int, kind: Kind = "train") -> StepRollouts
     raise TrainerError(f"{folder}: no {kind} rollouts of step {step}; {there}")
 
 
-def read_file(place: Place) -> StepRollouts:
+def read_file(place: Place) -> KeptRollouts:
     """The rollouts in a file.
 
     Raises:
@@ -132,7 +129,7 @@ def read_file(place: Place) -> StepRollouts:
         with gzip.open(place.path, "rb") as file:
             head = json.loads(file.readline(_MAX_LINE))
             rollouts = [LoggedRollout.of_json(json.loads(line)) for line in iter(lambda: file.readline(_MAX_LINE), b"")]
-        return StepRollouts(place.step, place.kind, rollouts, int(head["left_out"]))
+        return KeptRollouts(place.step, place.kind, rollouts, int(head["left_out"]))
     except FileNotFoundError as error:
         raise TrainerError(f"{place.path} went while it was read; run the command again") from error
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
