@@ -186,11 +186,14 @@ class CodeEnv(BaseEnv):
         workspace = self._workspaces[rollout_id]
         _check_size("code", code, MAX_SOURCE_BYTES)
         _check_size("stdin", stdin, MAX_STDIN_BYTES)
-        result = await self._sandbox.run(code, stdin=stdin, limits=self._limits, files=workspace.files, turn=rollout_id)
-        if result.ending is Ending.INFRASTRUCTURE:
-            raise UngradedError(result.detail)
-        if result.ending is not Ending.FILE_LIMIT:
-            workspace.files = dict(result.files)
+        async with workspace.turn:
+            result = await self._sandbox.run(
+                code, stdin=stdin, limits=self._limits, files=workspace.files, turn=rollout_id
+            )
+            if result.ending is Ending.INFRASTRUCTURE:
+                raise UngradedError(result.detail)
+            if result.ending is not Ending.FILE_LIMIT:
+                workspace.files = dict(result.files)
         return report_run(result, self._limits)
 
     @tool
@@ -214,7 +217,9 @@ class CodeEnv(BaseEnv):
             path: A relative path, such as data/input.txt.
             content: The text.
         """
-        self._workspaces[rollout_id].write(path, content)
+        workspace = self._workspaces[rollout_id]
+        async with workspace.turn:
+            workspace.write(path, content)
         return f"Wrote {len(content):,} characters to {path}."
 
     @tool
@@ -224,12 +229,16 @@ class CodeEnv(BaseEnv):
         Args:
             path: A relative path, such as data/input.txt.
         """
-        return cut_middle(self._workspaces[rollout_id].read(path), MAX_OUTPUT_CHARS)
+        workspace = self._workspaces[rollout_id]
+        async with workspace.turn:
+            return cut_middle(workspace.read(path), MAX_OUTPUT_CHARS)
 
     @tool
     async def list_files(self, rollout_id: str) -> str:
         """Lists the files of the folder with their sizes in bytes."""
-        return self._workspaces[rollout_id].listing()
+        workspace = self._workspaces[rollout_id]
+        async with workspace.turn:
+            return workspace.listing()
 
 
 def _sandbox(isolation: str, slots: int | None, image: str | None) -> Sandbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from envport_protocol import ToolError
@@ -19,6 +20,8 @@ class Workspace:
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
         self.files: dict[str, bytes] = dict(files or {})
+        self.turn = asyncio.Lock()
+        """Held by each call that uses the files: a turn's calls come at once, and see each other's files in order."""
 
     def write(self, path: str, content: str) -> None:
         """

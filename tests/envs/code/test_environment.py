@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,17 @@ async def test_a_program_is_run_and_its_files_persist(rollout: Rollout):
     assert await use(rollout, "run_python", code="print(open('data/in.csv').read().strip())") == "1,2"
     assert await use(rollout, "run_python", code="import os; os.remove('a.txt')") == "(no output)"
     assert await use(rollout, "list_files") == "        4 data/in.csv"
+
+
+async def test_the_calls_of_one_turn_see_each_others_files_in_their_order(rollout: Rollout):
+    slow = "import time; time.sleep(0.3); open('a.txt', 'w').write('slow')"
+    said = await asyncio.gather(
+        use(rollout, "run_python", code=slow),
+        use(rollout, "write_file", path="b.txt", content="written"),
+        use(rollout, "run_python", code="print(open('a.txt').read(), open('b.txt').read())"),
+        use(rollout, "list_files"),
+    )
+    assert said[2:] == ["slow written", "        4 a.txt\n        7 b.txt"]
 
 
 async def test_one_rollout_does_not_see_the_files_of_another(serve_env, problem):
