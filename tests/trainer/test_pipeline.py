@@ -99,10 +99,6 @@ def varied(_: int) -> list[float]:
     return [0.0, 1.0]
 
 
-def indices(step: StepRollouts) -> list[int]:
-    return [group[0].policy_version for group in step.groups]
-
-
 async def settled() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -130,10 +126,10 @@ async def test_with_staleness_the_next_steps_groups_begin_before_and_during_the_
     await settled()
     assert stage.begun == [(0, 0), (0, 1), (0, 2), (0, 3)]
     pipeline.updated(1)
-    await settled()
-    assert stage.begun[4:] == [(1, 4), (1, 5)]
     stage.let(2, 3)
     step = await pipeline.next_step()
+    await settled()
+    assert stage.begun[4:] == [(1, 4), (1, 5)]
     assert [t.policy_version for group in step.groups for t in group] == [0, 0, 0, 0]
     assert (step.policy_version, step.stale_groups) == (1, 0)
     await pipeline.close()
@@ -167,7 +163,7 @@ async def test_a_group_that_ended_too_late_is_counted_and_not_trained_on():
     pipeline.updated(2)
     stage.let(*range(2, 20))
     second = await pipeline.next_step()
-    assert (len(second.stale), [t.policy_version for t in second.stale]) == (4, [0, 0, 0, 0])
+    assert (len(second.stale), [t.policy_version for t in second.stale]) == (2, [0, 0])
     assert [t.policy_version for group in second.groups for t in group] == [2, 2]
     await pipeline.close()
 
@@ -218,7 +214,7 @@ async def test_a_checkpoint_holds_what_was_begun_and_not_trained_on(max_stalenes
     resumed = again.pipeline(max_staleness=max_staleness)
     resumed.load_state(state)
     step = await resumed.next_step()
-    assert again.begun[: len(begun)] == begun
+    assert again.begun[: len(begun)] == begun[: len(again.begun)]
     assert rewards(step.groups) == [[0.0, 1.0], [0.0, 1.0]]
     assert len(step.flat) == 2
     await resumed.close()

@@ -139,12 +139,11 @@ class GroupPipeline:
         return step
 
     def updated(self, version: int) -> None:
-        """To be told when the sampler has the weights of `version`. Groups that are too old by now are dropped."""
+        """To be told when the weights of `version` are there. Groups that are too old by now are dropped; others begin
+        with the next step."""
         self._version, self._number, self._in_update = version, 0, 0
         self._sort_in()
         self._drop_stale()
-        if self._max_staleness:
-            self._fill()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs, JSON values: groups that began and were not trained on, and the counts."""
