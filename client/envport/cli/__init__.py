@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from envport.cli import check, eval, hub, run, serve, train
+from envport.cli import check, eval, export, hub, report, rollouts, run, serve, train
 from envport.cli.boundary import exit_code_of
 
 __all__ = ["app", "main"]
@@ -47,7 +47,7 @@ def _root(
         raise typer.Exit
 
 
-for group in (serve, hub, run, check, train, eval):
+for group in (serve, hub, run, check, train, eval, export, report, rollouts):
     group.register(app)
 
 

@@ -1,4 +1,8 @@
-"""A model by its folder, GGUF file or hub name: loaded as an fp32 module with its tokenizer, and saved as a folder."""
+"""A model as a folder that every engine reads: weights, configuration, tokenizer, and a card that says what it is.
+
+`folder` never holds half a model: it is the earlier one or the whole new one. Where this process is killed in the
+moment between, `folder` is missing, and the earlier model lies beside it as `.NAME.old-*/model` until the next save.
+"""
 
 from __future__ import annotations
 
@@ -7,106 +11,88 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from envport_trainer.errors import ModelError
-from envport_trainer.models.hub import hub_is_away
+from envport_trainer.learning.adapters import is_adapted, merged_state, ordinary
+from envport_trainer.models.loading import LoadedModel, load_policy, load_tokenizer, stop_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
 
+    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_SHOWN = 5
-_GGUF_KEYS = ("quantization_config", "_name_or_path", "_model_name_or_path")
+    from envport_trainer.models.card import ModelCard
 
+__all__ = ["LoadedModel", "export_gguf", "load_policy", "load_tokenizer", "save_adapter", "save_model", "stop_ids"]
 
-class LoadedModel(NamedTuple):
-    """A model and its tokenizer, which always has a chat template."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-
-
-def load_policy(name: str, *, chat_template: Path | None = None, dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """Load a folder, a folder or file with one GGUF, or a hub name; in evaluation mode, weights in `dtype`.
-
-    `chat_template` is a Jinja file that takes the place of the tokenizer's own template.
-
-    Raises:
-        ModelError: it is missing, incomplete, unreadable, has no chat template, or the hub cannot be reached.
-    """
-    source = _find(name)
-    tokenizer = load_tokenizer(name, chat_template=chat_template)
-    from transformers import AutoModelForCausalLM
-
-    with _explained(name, source.away, "model"):
-        model = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, **source.arguments)
-        if source.gguf:
-            model = _unmarked(model)
-    model.eval()
-    return LoadedModel(model, tokenizer)
-
-
-def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of `name`, with a chat template and a pad token.
-
-    Raises:
-        ModelError: no tokenizer, no chat template, or the hub cannot be reached.
-    """
-    source = _find(name)
-    from transformers import AutoTokenizer
-
-    with _explained(name, source.away, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
-    if chat_template is not None:
-        tokenizer.chat_template = _read_template(chat_template)
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"the tokenizer of {name} has no chat template, so messages cannot be turned into tokens; "
-            "give one with --chat-template FILE, or use an instruction-tuned model"
-        )
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {name} names no end-of-text token; set eos_token in tokenizer_config.json")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+_CARD, _GENERATION = "README.md", "generation_config.json"
 
 
 def save_model(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, dtype: torch.dtype = torch.bfloat16
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    card: ModelCard | None = None,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> None:
-    """Write an ordinary model folder (safetensors, configuration, tokenizer, chat template).
+    """Write an ordinary model folder (safetensors, configuration, tokenizer, chat template), and `card` with its curve.
 
-    `folder` never holds half a model: it is the earlier one or the whole new one. Where this process is killed in the
-    moment between, `folder` is missing, and the earlier model lies beside it as `.NAME.old-*/model` until the next
-    save. bf16 is what samplers read; the fp32 weights that training needs are in the checkpoints.
+    Adapters are added to the weights; `model` itself stays as it is. bf16 is what samplers read; the fp32 weights that
+    training needs are in the checkpoints.
 
     Raises:
         ModelError: the folder cannot be written, or holds something that is not a model.
     """
-    if folder.exists() and not _is_replaceable(folder):
-        raise ModelError(f"{folder} exists and is not a model folder; choose another folder or move it away")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder, "new")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
-        try:
-            _write(model, tokenizer, temporary, dtype)
-            _swap_in(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        _remove_leftovers(folder, "old")
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
-        reason = " ".join(str(error).split())
-        raise ModelError(f"cannot write the model to {folder}: {reason}; check the space and the rights") from error
+
+    def write(place: Path) -> None:
+        _write_weights(model, place, dtype)
+        tokenizer.save_pretrained(place)
+        config = place / "config.json"
+        values = json.loads(config.read_text(encoding="utf-8"))
+        values["dtype"] = _name_of(dtype)
+        config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if card is not None:
+            card.write(place, dtype=_name_of(dtype), adapter=False)
+
+    _replace_folder(folder, write)
+
+
+def save_adapter(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    base: str,
+    card: ModelCard | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> None:
+    """Write the adapters of `model` alone, as a folder that peft loads on top of the model `base`.
+
+    Raises:
+        ModelError: the model has no adapters, the folder cannot be written, or holds something that is not a model.
+    """
+    if not is_adapted(model):
+        raise ModelError("the model has no adapters: it was trained without lora_rank; write the whole model instead")
+
+    def write(place: Path) -> None:
+        adapted: Any = model
+        adapted.peft_config["default"].base_model_name_or_path = base
+        state = {name: _cast(tensor, dtype) for name, tensor in adapted.state_dict().items() if ".lora_" in name}
+        # Whether the embeddings changed is no question for the hub: the adapters are on linear layers alone.
+        adapted.save_pretrained(place, state_dict=state, save_embedding_layers=False)
+        tokenizer.save_pretrained(place)
+        (place / _CARD).unlink(missing_ok=True)  # peft's is a form to fill in
+        if card is not None:
+            card.write(place, dtype=_name_of(dtype), adapter=True)
+
+    _replace_folder(folder, write)
 
 
 def export_gguf(gguf: Path, folder: Path) -> None:
@@ -119,114 +105,87 @@ def export_gguf(gguf: Path, folder: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, folder)
 
 
-def stop_ids(loaded: LoadedModel) -> frozenset[int]:
-    """The token ids that end a turn: the tokenizer's end-of-text and those of the model's generation settings."""
-    generation: Any = loaded.model.generation_config
-    configured: int | list[int] | None = getattr(generation, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [] if configured is None else [configured]
-    return frozenset({*ids, int(str(loaded.tokenizer.eos_token_id))})
+def _replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill an empty folder, and put that in the place of `folder` once it is on the disk.
 
-
-class _Source(NamedTuple):
-    """Where transformers shall look: a folder or hub name, and the GGUF file within it."""
-
-    place: str
-    gguf: str | None
-    away: str | None = None
-    """Why the hub cannot be asked, of a hub name; what was fetched earlier can still be used."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return ({"gguf_file": self.gguf} if self.gguf else {}) | ({"local_files_only": True} if self.away else {})
-
-
-def _find(name: str) -> _Source:
-    path = Path(name).expanduser()
-    if path.is_file():
-        if path.suffix != ".gguf":
-            raise ModelError(f"{path} is a file but no .gguf; give a model folder, a GGUF file or a hub name")
-        return _Source(str(path.parent), path.name)
-    if path.is_dir():
-        return _find_in_folder(path)
-    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ModelError(
-            f"no model at {name}: expected a folder with config.json, a .gguf file, or a hub name such as "
-            "HuggingFaceTB/SmolLM2-135M-Instruct"
-        )
-    first = Path(path.parts[0])
-    if first.is_dir():  # a hub's user of that name can be had by another folder to run in
-        there = ", ".join(sorted(str(entry) for entry in first.iterdir() if entry.is_dir())[:_SHOWN])
-        raise ModelError(
-            f"no model at {name}: {first} is a folder here and has {there or 'no folders'}; check the name"
-        )
-    return _Source(name, None, hub_is_away())
-
-
-def _find_in_folder(folder: Path) -> _Source:
-    if (folder / "config.json").is_file():
-        if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-            raise ModelError(
-                f"{folder} has no tokenizer ({' or '.join(_TOKENIZER_FILES[:3])}); copy the model's own there"
-            )
-        return _Source(str(folder), None)
-    gguf = sorted(file.name for file in folder.glob("*.gguf"))
-    if len(gguf) == 1:
-        return _Source(str(folder), gguf[0])
-    if gguf:
-        raise ModelError(f"{folder} holds {len(gguf)} GGUF files; name one of them: {folder / gguf[0]}")
-    raise ModelError(f"{folder} has no config.json and no .gguf file, so it is no model folder")
-
-
-@contextmanager
-def _explained(name: str, away: str | None, part: str) -> Generator[None]:
-    """A boundary: what transformers raises on a folder or a hub it cannot read becomes one ModelError."""
+    Raises:
+        ModelError: it cannot be written, or `folder` holds something that is not a model.
+    """
+    if folder.exists() and not _is_replaceable(folder):
+        raise ModelError(f"{folder} exists and is not a model folder; choose another folder or move it away")
     try:
-        yield
-    except Exception as error:  # a foreign library meets a foreign file: it raises anything
-        reason = away or str(error).strip().split("\n")[0] or type(error).__name__
-        if Path(name).expanduser().exists():
-            raise ModelError(f"cannot load the {part} at {name}: {reason}; is the download whole?") from error
-        raise ModelError(
-            f"cannot load the {part} of {name}: no such folder here, and the hub did not give it ({reason}); "
-            "check the name and the network, or give a local folder"
-        ) from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder, "new")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
+        try:
+            write(temporary)
+            _settle(temporary)
+            _swap_in(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _remove_leftovers(folder, "old")
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
+        reason = " ".join(str(error).split())
+        raise ModelError(f"cannot write the model to {folder}: {reason}; check the space and the rights") from error
 
 
-def _read_template(file: Path) -> str:
+def _write_weights(model: nn.Module, folder: Path, dtype: torch.dtype) -> None:
+    plain = _ordinary_shape(model)
+    weights = _cast_weights(model, dtype)
+    if differ := sorted(weights.keys() ^ plain.state_dict().keys()):
+        raise ModelError(f"{len(differ)} weights do not fit the model's configuration, such as {differ[0]}")
+    generation = plain.generation_config
+    if generation is None:  # of a model that cannot generate
+        plain.save_pretrained(folder, state_dict=weights)
+        return
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the chat template {file}: {error}") from error
-    if not text.strip():
-        raise ModelError(f"the chat template {file} is empty")
-    return text
+        # transformers refuses to save some settings that models come with, such as a top_p without do_sample. They are
+        # the base model's, and stay what they are.
+        plain.generation_config = type(generation)()
+        plain.save_pretrained(folder, state_dict=weights)
+    finally:
+        plain.generation_config = generation
+    generation.to_json_file(folder / _GENERATION)
 
 
-def _unmarked(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model without the GGUF mark: transformers refuses to save a marked one though it is dequantized."""
-    values: dict[str, Any] = model.config.to_dict()
-    for key in _GGUF_KEYS:
-        values.pop(key, None)
-    config = type(model.config)(**values)
+def _ordinary_shape(model: nn.Module) -> PreTrainedModel:
+    """The transformers model to save as; of an adapted one a copy without weights, whose layers are the plain ones."""
+    inner = ordinary(model)
+    if not is_adapted(model):
+        return inner
     with torch.device("meta"):
-        plain = type(model)(config)
-    plain.load_state_dict(model.state_dict(), strict=True, assign=True)
-    for (name, theirs), (_, mine) in zip(model.named_buffers(), plain.named_buffers(), strict=True):
-        if mine.is_meta:
-            module, _, buffer = name.rpartition(".")
-            plain.get_submodule(module).register_buffer(buffer, theirs, persistent=False)
-    plain.tie_weights()
-    plain.generation_config = model.generation_config
+        plain = type(inner)(inner.config)
+    plain.generation_config = inner.generation_config
     return plain
 
 
-def _write(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype) -> None:
-    model.save_pretrained(folder, state_dict=_cast_weights(model, dtype))
-    tokenizer.save_pretrained(folder)
-    config = folder / "config.json"
-    values = json.loads(config.read_text(encoding="utf-8"))
-    values["dtype"] = str(dtype).removeprefix("torch.")
-    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _cast_weights(model: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The ordinary model's state in `dtype`; tied weights stay one tensor, so that they are written once."""
+    # A merged weight lives for a moment only, and the next may get its place: it is tied to none.
+    owned = {tensor.data_ptr() for tensor in ordinary(model).state_dict().values()}
+    cast_by_place: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
+    for name, tensor in merged_state(model):
+        place = tensor.data_ptr(), tensor.shape
+        if place[0] not in owned:
+            weights[name] = _cast(tensor, dtype)
+            continue
+        if place not in cast_by_place:
+            cast_by_place[place] = _cast(tensor, dtype)
+        weights[name] = cast_by_place[place]
+    return weights
+
+
+def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.detach().to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _settle(folder: Path) -> None:
+    """Bring the files to the disk, and let everybody read them."""
     for file in folder.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -234,20 +193,9 @@ def _write(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, dtype: 
     folder.chmod(0o755)
 
 
-def _cast_weights(model: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The state in `dtype`; tied weights stay one tensor, so that they are written once."""
-    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
-    weights: dict[str, torch.Tensor] = {}
-    for key, tensor in model.state_dict().items():
-        place = tensor.data_ptr(), tensor.shape
-        if place not in cast:
-            cast[place] = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor
-        weights[key] = cast[place]
-    return weights
-
-
 def _is_replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "config.json").is_file() or not any(folder.iterdir()))
+    marks = ("config.json", "adapter_config.json")
+    return folder.is_dir() and (any((folder / mark).is_file() for mark in marks) or not any(folder.iterdir()))
 
 
 def _swap_in(temporary: Path, folder: Path) -> None:
