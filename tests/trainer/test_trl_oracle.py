@@ -1,321 +1,217 @@
-"""An update's loss and gradient beside TRL's own loss, and what they must not depend on."""
+"""An update's loss and gradient beside those of TRL 1.16's own loss, for every setting that TRL can express.
+
+TRL has no name for some of our settings; what they mean is then put together from two passes of its loss, which is
+linear in its terms: one without KL, and one of the KL alone, with advantages of 0 and old logprobs such that its ratio
+is ours. That is so for GSPO with KL, where TRL weighs a token's KL by the ratio of its sequence, and for a correction
+with KL, where TRL leaves the KL uncorrected.
+"""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import random
+import math
+from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from envport_trainer.config import TrainConfig
-from envport_trainer.learning.learner import Learner
-from envport_trainer.learning.packing import Row, pack
-from envport_trainer.learning.policy import Policy
-from envport_trainer.types import Finish, Trajectory
-from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from .updates import (
+    MAX_NEW_TOKENS,
+    PAD,
+    VOCABULARY,
+    completions,
+    distance,
+    nearby,
+    padded,
+    plain_logprobs,
+    small_groups,
+    small_model,
+    update,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from torch import Tensor
 
-VOCABULARY = 89
-PAD = 2
+    from .updates import Groups
 
 pytestmark = pytest.mark.filterwarnings("ignore:TRL currently supports vLLM", "ignore::FutureWarning")
 
+LOW, HIGH = 0.95, 1.06
+"""Bounds of the corrections: the sampler's noise takes some tokens, and the means of some rollouts, beyond them."""
+KL_WEIGHT = 0.05
 
-class KeptGradients:
-    """Stands in for the optimizer and keeps the gradient that it was to apply."""
+TrlLoss = tuple[float, dict[str, "Tensor"]]
 
-    def __init__(self, model: LlamaForCausalLM) -> None:
-        self.param_groups: list[dict[str, float]] = [{}]
-        self.kept: dict[str, Tensor] = {}
-        self._model = model
 
-    def step(self) -> None:
-        self.kept = {name: p.grad.clone() for name, p in self._model.named_parameters() if p.grad is not None}
+def configurations() -> list[dict[str, Any]]:
+    """78 settings. `bnpo` is TRL's other name of our `token`, where one batch is the whole of it."""
+    clips = {"clip": [(0.2, 0.2), (0.2, 0.28)], "gspo": [(0.05, 0.05), (0.05, 0.1)], "cispo": [(0.2, 0.28), (0.2, 4.0)]}
+    aggregations = {
+        "clip": ["token", "sequence", "constant"],
+        "gspo": ["token", "sequence", "constant"],
+        "cispo": ["token"],
+    }
+    made: list[dict[str, Any]] = []
+    for loss, kl in product(clips, (0.0, KL_WEIGHT)):
+        common = {"loss": loss, "kl_weight": kl}
+        for aggregation in aggregations[loss]:
+            here = common | {"aggregation": aggregation}
+            made += [here | {"clip_low": low, "clip_high": high} for low, high in clips[loss]]
+            made += [here | {"temperature": 0.7}]
+            kinds = ("truncate",) if loss == "gspo" else ("truncate", "mask", "geometric")
+            made += [here | {"correction": kind, "correction_low": LOW, "correction_high": HIGH} for kind in kinds]
+    made += [
+        {"loss": "clip", "kl_weight": kl, "trl": "bnpo", "clip_high": high}
+        for kl in (0.0, KL_WEIGHT)
+        for high in (0.2, 0.28)
+    ]
+    made += [{"loss": "clip", "clip_low": 0.05, "clip_high": 0.05, "kl_weight": kl} for kl in (0.0, KL_WEIGHT)]
+    return made
 
-    def zero_grad(self, *, set_to_none: bool) -> None:
-        assert set_to_none
-        self._model.zero_grad()
+
+def name_of(values: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items() if not key.startswith("correction_"))
 
 
 @pytest.fixture(scope="module")
 def model() -> LlamaForCausalLM:
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        pad_token_id=PAD,
-    )
-    return LlamaForCausalLM(config).float()
+    return small_model()
 
 
 @pytest.fixture(scope="module")
-def groups(model: LlamaForCausalLM) -> list[list[Trajectory]]:
-    """Two groups of four, tool text in the middle, logprobs of a sampler that is off by 0.3 nats at random."""
-    choice = random.Random(11)
-    prompts = [[choice.randrange(3, VOCABULARY) for _ in range(length)] for length in (7, 4)]
-    made = [[_trajectory(choice, group, prompt) for _ in range(4)] for group, prompt in enumerate(prompts)]
-    torch.manual_seed(5)
-    return [[_off_policy(model, trajectory) for trajectory in group] for group in made]
+def reference(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    return nearby(model)
 
 
-def _trajectory(choice: random.Random, group: int, prompt: list[int]) -> Trajectory:
-    completion = [choice.randrange(3, VOCABULARY) for _ in range(choice.randint(4, 12))]
-    sampled = [place == 0 or choice.random() > 0.3 for place in range(len(completion))]
-    return Trajectory(
-        env="http://env",
-        env_digest=None,
-        task_id=None,
-        rollout_id="r",
-        group=group,
-        input_ids=prompt + completion,
-        loss_mask=[False] * len(prompt) + sampled,
-        logprobs=[0.0] * len(prompt + completion),
-        prompt_length=len(prompt),
-        policy_version=0,
-        finish=Finish.STOP,
-        messages=[],
-        reward=choice.random(),
-    )
+@pytest.fixture(scope="module")
+def groups(model: LlamaForCausalLM) -> Groups:
+    return small_groups(model)
 
 
-def _off_policy(model: LlamaForCausalLM, trajectory: Trajectory) -> Trajectory:
-    ids = torch.tensor([trajectory.input_ids])
-    with torch.no_grad():
-        logprob = functional.log_softmax(model(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None])[:, 0]
-    noisy = [0.0, *(logprob + 0.3 * torch.randn(logprob.shape)).tolist()]
-    kept = [value if mask else 0.0 for value, mask in zip(noisy, trajectory.loss_mask, strict=True)]
-    return dataclasses.replace(trajectory, logprobs=kept)
-
-
-def update(
-    model: LlamaForCausalLM, groups: Sequence[Sequence[Trajectory]], **settings: Any
-) -> tuple[float, dict[str, Tensor]]:
-    """Loss and gradient of `Learner.update`."""
-    config = TrainConfig.model_validate(
-        {
-            "envs": [{"url": "http://env"}],
-            "model": "tiny",
-            "max_new_tokens": 1,
-            "max_tokens": 1,
-            "max_grad_norm": 1e9,
-            "precision": "fp32",
-        }
-        | settings
-    )
-    mine = copy.deepcopy(model)
-    learner = Learner(Policy.under_plan(mine, config.precision), config)
-    gradients = KeptGradients(mine)
-    learner.optimizer = gradients  # type: ignore[assignment]  # what the learner uses of an optimizer
-    values = learner.update(groups, step=0)
-    return values["loss"], gradients.kept
-
-
-def distance(got: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    """The largest relative difference of the gradient of any parameter."""
-    assert got.keys() == expected.keys()
-    return max(float((got[name] - expected[name]).norm() / expected[name].norm()) for name in expected)
-
-
-def trl_update(
-    folder: Path, model: LlamaForCausalLM, groups: Sequence[Sequence[Trajectory]], **settings: Any
-) -> tuple[float, dict[str, Tensor]]:
-    """Loss and gradient of TRL's `GRPOTrainer` on the same rollouts."""
+@pytest.fixture(scope="module")
+def trainer_at(tmp_path_factory: pytest.TempPathFactory, model: LlamaForCausalLM) -> Callable[[float], Any]:
+    """TRL's trainer for a temperature, which it builds into the model's head; made once for each."""
     trl = pytest.importorskip("trl", reason="needs TRL: pip install --group oracle")
     datasets = pytest.importorskip("datasets")
     from tokenizers import Tokenizer, models
 
     words = Tokenizer(models.WordLevel({f"w{n}": n for n in range(VOCABULARY)}, unk_token="w0"))
-    trainer = trl.GRPOTrainer(
-        model=copy.deepcopy(model),
-        reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        args=trl.GRPOConfig(
-            output_dir=str(folder),
-            use_cpu=True,
-            bf16=False,
-            report_to=[],
-            gradient_checkpointing=False,
-            per_device_train_batch_size=8,
-            num_generations=4,
-            beta=0.0,
-            **settings,
-        ),
-        processing_class=PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token=f"w{PAD}"),
-        train_dataset=datasets.Dataset.from_list([{"prompt": "w3"}] * 8),
-    )
-    trainer.current_gradient_accumulation_steps = 1
+    made: dict[float, Any] = {}
+
+    def trainer(temperature: float) -> Any:
+        if temperature not in made:
+            made[temperature] = trl.GRPOTrainer(
+                model=copy.deepcopy(model),
+                reward_funcs=lambda completions, **_: [0.0] * len(completions),
+                args=trl.GRPOConfig(
+                    output_dir=str(tmp_path_factory.mktemp("trl")),
+                    use_cpu=True,
+                    bf16=False,
+                    report_to=[],
+                    gradient_checkpointing=False,
+                    per_device_train_batch_size=8,
+                    num_generations=4,
+                    max_completion_length=MAX_NEW_TOKENS,
+                    temperature=temperature,
+                    beta=0.0,
+                ),
+                processing_class=PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token=f"w{PAD}"),
+                train_dataset=datasets.Dataset.from_list([{"prompt": "w3"}] * 8),
+            )
+            made[temperature].current_gradient_accumulation_steps = 1
+        return made[temperature]
+
+    return trainer
+
+
+def trl_pass(trainer: Any, inputs: dict[str, Tensor], **attributes: Any) -> TrlLoss:
+    """Loss and gradient of TRL's `_compute_loss` with the trainer's attributes set."""
+    for attribute, value in attributes.items():
+        assert hasattr(trainer, attribute), attribute
+        setattr(trainer, attribute, value)
     trainer.model.train()
-    loss = trainer._compute_loss(trainer.model, _padded(groups))
+    trainer.model.zero_grad()
+    loss = trainer._compute_loss(trainer.model, inputs)
     loss.backward()
-    return float(loss.detach()), {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
+    gradient = {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
+    return float(loss.detach()), gradient
 
 
-def _padded(groups: Sequence[Sequence[Trajectory]]) -> dict[str, Tensor]:
-    """Prompts padded on the left and completions on the right, as TRL batches them."""
-    rows = [trajectory for group in groups for trajectory in group]
-    width = max(row.prompt_length for row in rows)
-    length = max(len(row.input_ids) - row.prompt_length for row in rows)
-
-    def left(values: list[int], fill: int) -> list[int]:
-        return [fill] * (width - len(values)) + values
-
-    def right(values: Iterable[float], fill: float) -> list[float]:
-        listed = list(values)
-        return listed + [fill] * (length - len(listed))
-
-    prompts = [row.input_ids[: row.prompt_length] for row in rows]
-    completions = [row.input_ids[row.prompt_length :] for row in rows]
-    sampled = [row.loss_mask[row.prompt_length :] for row in rows]
-    return {
-        "prompt_ids": torch.tensor([left(prompt, PAD) for prompt in prompts]),
-        "prompt_mask": torch.tensor([left([1] * len(prompt), 0) for prompt in prompts]),
-        "completion_ids": torch.tensor([right(completion, PAD) for completion in completions]).long(),
-        "completion_mask": torch.tensor([right([1] * len(completion), 0) for completion in completions]).long(),
-        "tool_mask": torch.tensor([right(mask, 0) for mask in sampled]).long(),
-        "old_per_token_logps": torch.tensor([right(row.logprobs[row.prompt_length :], 0.0) for row in rows]),
-        "advantages": torch.tensor([row.reward - fmean(r.reward for r in group) for group in groups for row in group]),
-        "num_items_in_batch": torch.tensor(sum(map(sum, sampled))),
-    }
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.parametrize(
-    ("mine", "theirs"),
-    [
-        ({"loss": "clip", "clip_low": 0.2, "clip_high": 0.28}, {"loss_type": "dapo", "epsilon_high": 0.28}),
-        ({"loss": "clip", "clip_low": 0.05, "clip_high": 0.05}, {"loss_type": "dapo", "epsilon": 0.05}),
+def trl_update(
+    trainer: Any, model: LlamaForCausalLM, reference: LlamaForCausalLM, groups: Groups, values: dict[str, Any]
+) -> TrlLoss:
+    """What TRL's loss makes of our settings."""
+    loss, kl, temperature = values["loss"], values["kl_weight"], values.get("temperature", 1.0)
+    low, high = values.get("clip_low", 0.2), values.get("clip_high", 0.28)
+    correction = values.get("correction", "none")
+    rows = [row for group in groups for trajectory in group for row in trajectory.rows]
+    inputs = padded(groups)
+    inputs["ref_per_token_logps"] = completions(groups, [plain_logprobs(reference, row, temperature) for row in rows])
+    own = completions(groups, [plain_logprobs(model, row, temperature) for row in rows])
+    names = {"token": "dapo", "sequence": "grpo", "constant": "dr_grpo"}
+    policy = {
+        "loss_type": "cispo" if loss == "cispo" else values.get("trl", names[values.get("aggregation", "token")]),
+        "importance_sampling_level": "sequence" if loss == "gspo" else "token",
+        "epsilon_low": low,
         # TRL reads epsilon_high of CISPO as the cap itself, not as what is added to 1.
-        ({"loss": "cispo", "clip_high": 0.28}, {"loss_type": "cispo", "epsilon_high": 1.28}),
-    ],
-    ids=["clip", "tight clip", "cispo"],
-)
-def test_an_update_has_the_loss_and_the_gradient_of_trl(tmp_path, model, groups, mine, theirs, temperature):
-    expected_loss, expected = trl_update(tmp_path, model, groups, temperature=temperature, **theirs)
-    loss, gradient = update(model, groups, temperature=temperature, micro_batch_tokens=40, **mine)
-    assert loss == pytest.approx(expected_loss, abs=1e-6)
-    assert distance(gradient, expected) < 1e-5
+        "epsilon_high": 1 + high if loss == "cispo" else high,
+        "use_vllm": correction != "none",
+        "beta": kl,
+    }
+    if correction == "none" and (loss != "gspo" or not kl):
+        return trl_pass(trainer, inputs, **policy)
+    of_kl = inputs | {"advantages": torch.zeros(8)}
+    if correction != "none":
+        weight = weights(correction, own, inputs)
+        inputs = {key: value for key, value in inputs.items() if key != "old_per_token_logps"}
+        inputs["importance_sampling_ratio"] = weight
+        of_kl["old_per_token_logps"] = own - weight.log().clamp(min=-100.0)
+    loss_, gradient = trl_pass(trainer, inputs, **policy | {"beta": 0.0})
+    if kl:
+        more, gradient_kl = trl_pass(
+            trainer, of_kl, **policy | {"use_vllm": False, "importance_sampling_level": "token"}
+        )
+        return loss_ + more, {name: gradient[name] + gradient_kl[name] for name in gradient}
+    return loss_, gradient
 
 
-@pytest.mark.parametrize("micro_batch_tokens", [1, 23, 40])
-def test_the_gradient_does_not_depend_on_the_split_in_micro_batches(model, groups, micro_batch_tokens):
-    whole_loss, whole = update(model, groups, micro_batch_tokens=10_000)
-    loss, gradient = update(model, groups, micro_batch_tokens=micro_batch_tokens)
-    assert loss == pytest.approx(whole_loss, abs=1e-7)
-    assert distance(gradient, whole) < 1e-5
+def weights(correction: str, own: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    """The weight of each token, worked out one by one."""
+    sampled = (inputs["completion_mask"] * inputs["tool_mask"]).tolist()
+    out = torch.ones_like(own)
+    for row, mask in enumerate(sampled):
+        log_rho = (own[row] - inputs["old_per_token_logps"][row]).tolist()
+        mean = math.exp(fmean(value for value, here in zip(log_rho, mask, strict=True) if here))
+        for place, here in enumerate(mask):
+            if here:
+                rho = mean if correction == "geometric" else math.exp(log_rho[place])
+                inside = LOW <= rho <= HIGH
+                out[row, place] = min(rho, HIGH) if correction == "truncate" else rho if inside else 0.0
+    return out
 
 
-def test_the_gradient_does_not_depend_on_the_order_of_groups_and_rows(model, groups):
-    whole_loss, whole = update(model, groups)
-    shuffled = [[group[place] for place in (2, 0, 3, 1)] for group in groups[::-1]]
-    loss, gradient = update(model, shuffled)
-    assert loss == pytest.approx(whole_loss, abs=1e-7)
-    assert distance(gradient, whole) < 1e-5
+@pytest.mark.parametrize("values", configurations(), ids=name_of)
+def test_an_update_has_the_loss_and_the_gradient_of_trl(trainer_at, model, reference, groups, values):
+    expected_loss, expected = trl_update(trainer_at(values.get("temperature", 1.0)), model, reference, groups, values)
+    mine = {key: value for key, value in values.items() if key != "trl"}
+    got = update(model, groups, reference, **mine)
+    assert got.loss == pytest.approx(expected_loss, abs=1e-6)
+    assert distance(got.gradient, expected) < 1e-5
 
 
-def test_a_row_without_loss_tokens_counts_in_the_baseline_and_nowhere_else(model, groups):
-    first, *others = groups[0]
-    silent = dataclasses.replace(first, loss_mask=[False] * len(first.input_ids))
-    _, expected = update(model, [[silent, *others]], micro_batch_tokens=10_000)
-    moved = dataclasses.replace(silent, input_ids=[*silent.input_ids[:-1], 5])
-    loss, gradient = update(model, [[moved, *others]], micro_batch_tokens=1)
-    tokens = sum(sum(row.loss_mask) for row in others)
-    alone = _tokens_loss(model, others, fmean(row.reward for row in groups[0]))
-    assert loss == pytest.approx(alone / tokens, abs=1e-6)
-    assert distance(gradient, expected) < 1e-5
+def test_the_configurations_differ_and_are_at_least_72():
+    names = [name_of(values) for values in configurations()]
+    assert len(set(names)) == len(names) >= 72
 
 
-def _tokens_loss(model: LlamaForCausalLM, rows: list[Trajectory], baseline: float) -> float:
-    """Sum of the clipped token losses, row by row through an ordinary forward."""
-    total = 0.0
-    for row in rows:
-        ids = torch.tensor([row.input_ids])
-        with torch.no_grad():
-            logprob = functional.log_softmax(model(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None])[:, 0]
-        for place, sampled in enumerate(row.loss_mask):
-            if sampled:
-                ratio = float((logprob[place - 1] - row.logprobs[place]).exp())
-                advantage = row.reward - baseline
-                total -= min(ratio * advantage, min(max(ratio, 0.8), 1.28) * advantage)
-    return total
-
-
-@pytest.mark.parametrize("loss", ["clip", "cispo", "dppo"])
-def test_a_batch_without_any_loss_token_has_a_gradient_of_zero(model, groups, loss):
-    silent = [dataclasses.replace(row, loss_mask=[False] * len(row.input_ids)) for row in groups[0]]
-    value, gradient = update(model, [silent], loss=loss)
-    assert value == 0.0
-    assert gradient
-    assert all(float(part.abs().max()) == 0.0 for part in gradient.values())
-
-
-@pytest.mark.parametrize("loss", ["clip", "cispo", "dppo"])
-def test_a_sampler_logprob_that_is_no_number_counts_as_the_policys_own(model, groups, loss):
-    row = groups[0][0]
-    place = row.loss_mask.index(True)
-    ids = torch.tensor([row.input_ids])
-    with torch.no_grad():
-        own = float(functional.log_softmax(model(ids).logits[0, place - 1], -1)[row.input_ids[place]])
-    known, unknown = (
-        [dataclasses.replace(row, logprobs=[*row.logprobs[:place], value, *row.logprobs[place + 1 :]])]
-        for value in (own, float("nan"))
-    )
-    expected_loss, expected = update(model, [known + groups[0][1:]], loss=loss)
-    got_loss, gradient = update(model, [unknown + groups[0][1:]], loss=loss)
-    assert got_loss == pytest.approx(expected_loss, abs=1e-6)
-    assert distance(gradient, expected) < 1e-5
-
-
-def test_groups_of_equal_rewards_move_nothing(model, groups):
-    equal = [[dataclasses.replace(row, reward=0.25) for row in group] for group in groups]
-    loss, gradient = update(model, equal)
-    assert loss == 0.0
-    assert all(float(part.abs().max()) == 0.0 for part in gradient.values())
-
-
-def test_a_tools_text_changes_nothing_before_it_nor_in_other_rows(model, groups):
-    policy = Policy.under_plan(copy.deepcopy(model), "fp32")
-    rows = [Row(trajectory, 1.0) for trajectory in groups[0]]
-    number, place = _last_tool_token(rows)
-    before = _logprobs(policy, rows)
-    changed = list(rows[number].trajectory.input_ids)
-    changed[place] = (changed[place] + 1) % VOCABULARY
-    rows[number] = Row(dataclasses.replace(rows[number].trajectory, input_ids=changed), 1.0)
-    after = _logprobs(policy, rows)
-
-    later = [(row, at) for row, at in before if before[row, at] != after[row, at]]
-    assert later
-    assert all(row == number and at > place for row, at in later)
-
-
-def _last_tool_token(rows: list[Row]) -> tuple[int, int]:
-    """A row and the place of a tool's token in it that sampled tokens follow and precede."""
-    for number, row in enumerate(rows):
-        mask = row.trajectory.loss_mask
-        for place in range(len(mask) - 2, row.trajectory.prompt_length, -1):
-            if not mask[place] and any(mask[place + 1 :]):
-                return number, place
-    raise AssertionError("the fixture has no tool token between sampled ones")
-
-
-def _logprobs(policy: Policy, rows: list[Row]) -> dict[tuple[int, int], float]:
-    """The logprob of every sampled token by row and place."""
-    (batch,) = pack(rows, 10_000)
-    with torch.no_grad():
-        values = policy.logprobs(batch, 1.0).tolist()
-    places = [
-        (number, place) for number, row in enumerate(rows) for place, on in enumerate(row.trajectory.loss_mask) if on
+@pytest.mark.parametrize("kind", ["mask", "geometric"])
+def test_the_corrections_beside_trl_drop_some_tokens_and_keep_some(model, groups, kind):
+    share = update(model, groups, correction=kind, correction_low=LOW, correction_high=HIGH).values[
+        "correction_dropped_share"
     ]
-    return dict(zip(places, values, strict=True))
+    assert 0.1 < share < 0.9

@@ -1,9 +1,9 @@
-"""The policy-gradient terms: pure functions from logprobs to a loss per token.
+"""The policy-gradient terms: pure functions from logprobs to a loss per token, to be minimized.
 
-All shapes are (N,), over the loss tokens of a batch. The ratio is that of the policy under training to the sampler, r =
-exp(log pi - log mu): with one update a batch there is no third policy between them. A batch's loss is the sum of its
-token losses divided by the number of loss tokens of the WHOLE optimizer batch, so that the gradient does not depend on
-the split in micro-batches (DAPO, 2503.14476, equation 8).
+All shapes are (N,), over the loss tokens of a batch. `log_ratio_N` is log r = log pi - log mu, of the policy under
+training to the sampler: with one update a batch there is no third policy between them. Where a correction for the
+sampler is on (`mismatch.py`), it is the ratio of the policy to its own detached logprobs, 1 with a gradient. What a
+token weighs in the batch is the business of `aggregation.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-MAX_LOG_RATIO = 20.0
-"""exp(20) is finite in fp32 with room; a larger log-ratio is a fault, not a signal."""
+from envport_trainer.algorithm.log_ratios import rollout_mean
+
 DPPO_THRESHOLD = 0.2
 """Difference in probability beyond which DPPO drops a token (2602.04879; prime-rl's default)."""
 DPPO_PULL = 1e-3
 """Weight of DPPO's squared log-ratio."""
+
+Loss = Literal["clip", "gspo", "cispo", "dppo"]
 
 
 class TokenLoss(NamedTuple):
@@ -26,39 +28,42 @@ class TokenLoss(NamedTuple):
 
     loss_N: Tensor
     bound_N: Tensor
-    """True where the token's policy gradient is cut off."""
+    """True where the token's policy gradient is cut off, or its weight capped."""
 
 
 def policy_loss(
-    kind: Literal["clip", "cispo", "dppo"],
+    kind: Loss,
     logprob_N: Tensor,
-    sampler_logprob_N: Tensor,
+    log_ratio_N: Tensor,
     advantage_N: Tensor,
-    clip_low: float = 0.2,
-    clip_high: float = 0.28,
+    rollout_N: Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
 ) -> TokenLoss:
-    """The token losses of `kind`; finite for every input, NaN sampler logprobs among them."""
-    log_ratio_N = safe_log_ratio(logprob_N, sampler_logprob_N)
+    """The token losses of `kind`; finite, in value and gradient, for finite logprobs and log-ratios within +-20."""
     if kind == "clip":
         return clipped(log_ratio_N, advantage_N, clip_low, clip_high)
+    if kind == "gspo":
+        return gspo(log_ratio_N, advantage_N, rollout_N, clip_low, clip_high)
     if kind == "cispo":
         return cispo(logprob_N, log_ratio_N, advantage_N, clip_high)
     return dppo(logprob_N, log_ratio_N, advantage_N)
 
 
-def safe_log_ratio(logprob_N: Tensor, sampler_logprob_N: Tensor) -> Tensor:
-    """log pi - log mu, held within +-20; 0 with the gradient of log pi where the sampler's logprob is not finite."""
-    known_N = torch.isfinite(sampler_logprob_N)
-    reference_N = torch.where(known_N, sampler_logprob_N, logprob_N.detach())
-    return (logprob_N - reference_N).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-
-
 def clipped(log_ratio_N: Tensor, advantage_N: Tensor, clip_low: float, clip_high: float) -> TokenLoss:
-    """-min(r A, clip(r, 1 - low, 1 + high) A), PPO's objective (1707.06347, eq. 7) with DAPO's separate bounds."""
+    """-min(r A, clip(r, 1 - low, 1 + high) A), PPO's objective (1707.06347, eq. 7) with DAPO's separate bounds
+    (2503.14476, eq. 8)."""
     ratio_N = log_ratio_N.exp()
     free_N = ratio_N * advantage_N
     held_N = ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantage_N
     return TokenLoss(-torch.minimum(free_N, held_N), held_N < free_N)
+
+
+def gspo(log_ratio_N: Tensor, advantage_N: Tensor, rollout_N: Tensor, clip_low: float, clip_high: float) -> TokenLoss:
+    """The clipped objective with one ratio for a rollout, s = exp(mean over its tokens of log r), which each of its
+    tokens carries (GSPO, 2507.18071)."""
+    return clipped(rollout_mean(log_ratio_N, rollout_N), advantage_N, clip_low, clip_high)
 
 
 def cispo(logprob_N: Tensor, log_ratio_N: Tensor, advantage_N: Tensor, clip_high: float) -> TokenLoss:

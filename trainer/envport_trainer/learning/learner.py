@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
-from itertools import count
+from itertools import chain, count
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
 
-from envport_trainer.algorithm.advantages import group_advantages
+from envport_trainer.algorithm.advantages import Advantage, Score, step_advantages
+from envport_trainer.algorithm.aggregation import token_weights
 from envport_trainer.algorithm.batch import TrainingRow
-from envport_trainer.algorithm.losses import policy_loss, safe_log_ratio
+from envport_trainer.algorithm.kl import kl_loss
+from envport_trainer.algorithm.log_ratios import safe_log_ratio
+from envport_trainer.algorithm.losses import policy_loss
+from envport_trainer.algorithm.mismatch import correct
 from envport_trainer.errors import TrainerError
+from envport_trainer.learning import ranks
 from envport_trainer.learning.packing import PackedBatch, pack
+from envport_trainer.learning.reference import Reference, initial_policy
+from envport_trainer.learning.update_measures import UpdateMeasures
+from envport_trainer.types import Finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from envport_trainer.config import TrainConfig
     from envport_trainer.learning.policy import Policy
@@ -30,10 +39,17 @@ MAX_SKIPPED = 3
 
 
 class Learner:
-    """The policy with its optimizer. fp32 weights and AdamW; see `config.TrainConfig` for every number."""
+    """The policy with its optimizer. fp32 weights and AdamW; see `config.TrainConfig` for every number.
 
-    def __init__(self, policy: Policy, config: TrainConfig) -> None:
+    Under torch.distributed each rank has a learner with the same weights, and passes `update` whole groups of its own;
+    all ranks then have the same gradient, that of one process with all groups.
+    """
+
+    def __init__(self, policy: Policy, config: TrainConfig, reference: Reference | None = None) -> None:
+        """`policy` still has the weights that the run began with: a checkpoint is loaded into it later. With a KL term
+        and no other `reference`, the pull is back to them."""
         self.policy, self.config = policy, config
+        self.reference = (reference or initial_policy(policy)) if config.kl_weight else None
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
@@ -45,15 +61,72 @@ class Learner:
     def update(self, groups: Sequence[Sequence[Trajectory]], step: int) -> dict[str, float]:
         """Advantages, packed micro-batches, gradient, one optimizer step; gives what is worth logging.
 
-        The token count of the whole batch is known before the first backward pass, so micro-batches only add up.
+        What each token weighs is known before the first backward pass, so micro-batches and ranks only add up.
         """
         began = time.perf_counter()
-        rows = training_rows(groups, self.config.advantage)
-        batches = pack(rows, self.config.micro_batch_tokens, self.policy.model.device)
-        total = max(1, sum(len(batch.target_N) for batch in batches))
-        seen = _Seen()
+        device = self.policy.model.device
+        advantages = shared_advantages(groups, self.config.advantage)
+        rows = training_rows(groups, advantages, self.config.truncated)
+        batches = pack(rows, self.config.micro_batch_tokens, device)
+        weight_R, total = self._token_weights(rows, rollouts=sum(map(len, groups)))
+        seen = UpdateMeasures(device, with_kl=self.reference is not None)
         for batch in batches:
-            self._backward(batch, total, seen)
+            self._backward(batch, weight_R, seen)
+        ranks.add_gradients(self.parameters)
+        packed = torch.tensor(sum(batch.input_ids.shape[1] for batch in batches), device=device)
+        values = seen.summary(total) | self._apply(step)
+        seconds = time.perf_counter() - began
+        return values | {
+            "trained_tokens": float(total),
+            "packed_tokens": float(ranks.add_up(packed)),
+            "update_s": seconds,
+            "trained_tokens_per_s": total / seconds,
+            "advantage_abs": fmean(map(abs, chain.from_iterable(advantages))) if any(advantages) else 0.0,
+        }
+
+    def _token_weights(self, rows: Sequence[TrainingRow], rollouts: int) -> tuple[Tensor, int]:
+        """The weight (R,) of each token of each rollout of this rank, and the loss tokens of all ranks."""
+        tokens_R = [0] * rollouts
+        for row in rows:
+            tokens_R[row.rollout] += sum(row.tokens.loss_mask)
+        device = self.policy.model.device
+        total, everyone = ranks.add_up(torch.tensor([sum(tokens_R), rollouts], device=device)).tolist()
+        weight_R = token_weights(
+            self.config.aggregation,
+            tokens_R,
+            batch_tokens=total,
+            batch_rollouts=everyone,
+            max_new_tokens=self.config.max_new_tokens,
+        )
+        return torch.tensor(weight_R, device=device), total
+
+    def _backward(self, batch: PackedBatch, weight_R: Tensor, seen: UpdateMeasures) -> None:
+        config, tokens = self.config, batch.loss
+        logprob_N = self.policy.logprobs(batch, config.temperature)
+        log_rho_N = safe_log_ratio(logprob_N, tokens.sampler_logprob_N)
+        corrected = correct(
+            config.correction, log_rho_N, tokens.rollout_N, config.correction_low, config.correction_high
+        )
+        term = policy_loss(
+            config.loss,
+            logprob_N,
+            corrected.log_ratio_N,
+            tokens.advantage_N,
+            tokens.rollout_N,
+            clip_low=config.clip_low,
+            clip_high=config.clip_high,
+        )
+        loss_N, kl_N = term.loss_N, None
+        if self.reference is not None:
+            reference_N = self.reference(batch, config.temperature)
+            kl_N = kl_loss(config.kl, logprob_N, reference_N, corrected.log_ratio_N)
+            loss_N = loss_N + config.kl_weight * kl_N
+        loss = (weight_R[tokens.rollout_N] * corrected.weight_N * loss_N).sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        seen.add(loss, logprob_N, log_rho_N, term, corrected, kl_N)
+
+    def _apply(self, step: int) -> dict[str, float]:
+        """Clip the gradient and take the optimizer's step, unless the gradient is not finite."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr(step)
@@ -62,32 +135,7 @@ class Learner:
         if finite:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        seconds = time.perf_counter() - began
-        return seen.summary(total) | {
-            "grad_norm": float(norm),
-            "update_skipped": float(not finite),
-            "lr": self._lr(step),
-            "trained_tokens": float(total),
-            "packed_tokens": float(sum(batch.input_ids.shape[1] for batch in batches)),
-            "update_s": seconds,
-            "trained_tokens_per_s": total / seconds,
-            "advantage_abs": fmean(abs(row.advantages_T[0]) for row in rows) if rows else 0.0,
-        }
-
-    def _backward(self, batch: PackedBatch, total: int, seen: _Seen) -> None:
-        config = self.config
-        logprob_N = self.policy.logprobs(batch, config.temperature)
-        token = policy_loss(
-            config.loss,
-            logprob_N,
-            batch.loss.sampler_logprob_N,
-            batch.loss.advantage_N,
-            clip_low=config.clip_low,
-            clip_high=config.clip_high,
-        )
-        loss = token.loss_N.sum() / total
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        seen.add(loss.detach(), logprob_N.detach(), batch, token.bound_N)
+        return {"grad_norm": float(norm), "update_skipped": float(not finite), "lr": self._lr(step)}
 
     def _count_skipped(self, finite: bool) -> None:
         """Raises TrainerError when a run has stopped learning for want of a finite gradient."""
@@ -109,14 +157,30 @@ class Learner:
         self.optimizer.load_state_dict(state)
 
 
-def training_rows(groups: Sequence[Sequence[Trajectory]], scale: Literal["mean", "std"]) -> list[TrainingRow]:
-    """The rows of all rollouts, each token with the advantage of its rollout."""
+def shared_advantages(groups: Sequence[Sequence[Trajectory]], kind: Advantage) -> list[list[float]]:
+    """The advantages of this rank's groups, for which some kinds look at the groups of all ranks."""
+    mine = [[Score(t.reward, t.rewards, t.weights) for t in group] for group in groups]
+    everyone = ranks.gather(mine)
+    before = sum(len(share) for share in everyone[: ranks.own_rank()])
+    return step_advantages([*chain.from_iterable(everyone)], kind)[before : before + len(mine)]
+
+
+def training_rows(
+    groups: Sequence[Sequence[Trajectory]],
+    advantages: Sequence[Sequence[float]],
+    truncated: Literal["train", "mask", "drop"] = "train",
+) -> list[TrainingRow]:
+    """The rows of all rollouts, each token with the advantage of its rollout.
+
+    Under `mask` a truncated rollout has no rows: it counted in its group's baseline, and no token of it is trained on.
+    """
     rows: list[TrainingRow] = []
     rollouts = count()
-    for number, group in enumerate(groups):
-        advantages = group_advantages([t.reward for t in group], scale)
-        for trajectory, advantage in zip(group, advantages, strict=True):
+    for number, (group, advantages_G) in enumerate(zip(groups, advantages, strict=True)):
+        for trajectory, advantage in zip(group, advantages_G, strict=True):
             rollout = next(rollouts)
+            if truncated == "mask" and trajectory.finish == Finish.LENGTH:
+                continue
             rows += [
                 TrainingRow(row, [advantage] * len(row.input_ids), number, rollout, trajectory.policy_version)
                 for row in trajectory.rows
@@ -136,31 +200,3 @@ def check_agreement(learned: dict[str, float]) -> None:
             f"trainer and sampler give the same tokens logprobs that are {apart:.2f} apart on average, and at most "
             f"{MAX_MISMATCH} is rounding: the sampler runs other weights or another temperature"
         )
-
-
-class _Seen:
-    """Sums over the loss tokens of an update. How far trainer and sampler differ is read before any correction."""
-
-    def __init__(self) -> None:
-        self.loss = self.bound = self.logprob = self.apart = self.k3 = self.apart_max = 0.0
-
-    def add(self, loss: Tensor, logprob_N: Tensor, batch: PackedBatch, bound_N: Tensor) -> None:
-        log_ratio_N = safe_log_ratio(logprob_N, batch.loss.sampler_logprob_N)
-        self.loss += float(loss)
-        self.bound += float(bound_N.sum())
-        self.logprob += float(logprob_N.sum())
-        self.apart += float(log_ratio_N.abs().sum())
-        self.apart_max = max(self.apart_max, float(log_ratio_N.abs().max()) if len(log_ratio_N) else 0.0)
-        self.k3 += float((log_ratio_N.exp() - 1 - log_ratio_N).sum())
-
-    def summary(self, total: int) -> dict[str, float]:
-        """`entropy` is estimated by the mean of -log pi of the sampled tokens; `mismatch_*` is |log pi - log mu|, and
-        k3 its KL estimate (joschu.net/blog/kl-approx.html)."""
-        return {
-            "loss": self.loss,
-            "clip_share": self.bound / total,
-            "entropy": -self.logprob / total,
-            "mismatch_mean": self.apart / total,
-            "mismatch_max": self.apart_max,
-            "mismatch_k3": self.k3 / total,
-        }
