@@ -100,7 +100,7 @@ def full_render(of: Chat, calls: list[tuple[str, dict[str, str]]], answers: list
     rendered = of.tokenizer.apply_chat_template(
         messages,
         tools=[{"type": "function", "function": LOOK.model_dump()}],
-        chat_template=of._template_with_tools(),
+        chat_template=of.template.style().template,
         add_generation_prompt=True,
         tokenize=False,
     )
