@@ -51,9 +51,10 @@ class PackedPlan:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         # Under autocast the rotary embedding returns fp32; the products run in the precision of the projections.
         query, key = query.to(value.dtype), key.to(value.dtype)
-        out = _PackedAttention.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            query[0], key[0], value[0], self.blocks, scale
-        )
+        with torch.autocast(query.device.type, enabled=False):  # it would round the scores
+            out = _PackedAttention.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                query[0], key[0], value[0], self.blocks, scale
+            )
         assert isinstance(out, Tensor)
         return out.transpose(0, 1).unsqueeze(0)
 

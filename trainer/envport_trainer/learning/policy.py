@@ -15,10 +15,12 @@ from torch.nn import functional
 from envport_trainer.errors import ModelError
 from envport_trainer.learning.adapters import ordinary
 from envport_trainer.learning.attention import use_planned_attention
+from envport_trainer.learning.checkpointing import checkpoint_layers
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
     from envport_trainer.learning.packing import PackedBatch
@@ -30,24 +32,40 @@ CHUNK_TOKENS = 512
 class Policy:
     """A causal language model with fp32 weights whose matrix products run in `precision`."""
 
-    def __init__(self, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, precision: Literal["bf16", "fp32"]) -> None:
         output_weight(model)  # refuses a head of another kind now, not in the first update
         self.model = model
         self.precision = precision
 
     @classmethod
-    def under_plan(cls, model: PreTrainedModel, precision: Literal["bf16", "fp32"]) -> Policy:
-        """`model` itself, its attention changed to follow the plan of each batch."""
+    def under_plan(
+        cls,
+        model: PreTrainedModel | PeftModel,
+        precision: Literal["bf16", "fp32"],
+        *,
+        gradient_checkpointing: bool = False,
+    ) -> Policy:
+        """`model` itself, with adapters or without, its attention changed to follow the plan of each batch.
+
+        Raises:
+            ModelError: its attention, head or layers are of a kind that is not supported.
+        """
         use_planned_attention(ordinary(model))
         model.eval()  # no dropout: the ratio compares with what the sampler computed without
+        if gradient_checkpointing:
+            checkpoint_layers(ordinary(model))
         return cls(model, precision)
 
     def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
         """fp32 logprobs (N,) of `batch.target_N` at `temperature`, with gradient."""
         with self._autocast():
-            hidden: Tensor = ordinary(self.model).base_model(
-                input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
-            ).last_hidden_state
+            hidden: Tensor = (
+                ordinary(self.model)
+                .base_model(
+                    input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
+                )
+                .last_hidden_state
+            )
         selected = hidden[0].index_select(0, batch.source_N)
         low = torch.bfloat16 if self.precision == "bf16" else torch.float32
         return target_logprobs(selected, output_weight(self.model), batch.target_N, temperature, low)
@@ -92,7 +110,7 @@ class _TargetLogprobs(torch.autograd.Function):
         hidden, head, target, lse = ctx.saved_tensors
         low = head.to(ctx.dtype)
         d_hidden = torch.empty_like(hidden)
-        d_head = torch.zeros_like(head, dtype=torch.float32)
+        d_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         for part in _chunks(hidden.shape[0]):
             h = hidden[part].to(ctx.dtype)
             d_logits = functional.linear(hidden[part].float(), head.float())
@@ -102,15 +120,16 @@ class _TargetLogprobs(torch.autograd.Function):
             d_logits.scatter_add_(1, target[part, None], scale)
             d_low = d_logits.to(ctx.dtype)
             d_hidden[part] = (d_low @ low).to(hidden.dtype)
-            d_head += d_low.T @ h
-        return d_hidden, d_head.to(head.dtype), None, None, None
+            if d_head is not None:
+                d_head += d_low.T @ h
+        return d_hidden, None if d_head is None else d_head.to(head.dtype), None, None, None
 
 
 def _chunks(count: int) -> list[slice]:
     return [slice(start, min(start + CHUNK_TOKENS, count)) for start in range(0, count, CHUNK_TOKENS)]
 
 
-def output_weight(model: PreTrainedModel) -> Tensor:
+def output_weight(model: PreTrainedModel | PeftModel) -> Tensor:
     """The weight (V, D) of the language-model head: logits are the last hidden state times its transpose.
 
     Raises:
