@@ -4,6 +4,10 @@ One thread owns the engine. Requests join the running batch between two steps of
 to its event loop when it is complete. The engine's log-softmax runs in `dtype` arithmetic over whatever else is in the
 batch, so equal requests give answers that are equal up to rounding, not always to the bit.
 
+New weights are loaded between two steps as well. A sample that is in flight then goes on with them and with the keys
+and values that it has (in-flight updates, 2509.19128); each token's logprob is that of the weights which sampled it.
+No later prompt finds those keys and values: the version of the weights is the salt of the cache.
+
 Every import of vLLM is in this file.
 """
 
@@ -17,6 +21,7 @@ import itertools
 import os
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from envport_trainer.errors import SamplerError
+from envport_trainer.learning.adapters import merged_state
+from envport_trainer.samplers.vllm_capabilities import Vllm, check_capabilities, check_reload
 from envport_trainer.types import Sample, SampleRequest
 
 if TYPE_CHECKING:
@@ -39,6 +46,9 @@ _PREFILL_TOKENS = 8192
 _ANSWER_TIMEOUT_S = 1800.0
 """No turn takes this long; an engine that hangs must not hang the run."""
 _UPDATE_TIMEOUT_S = 600.0
+_LOOK_EVERY_S = 1.0
+_SLEEP_LEVEL = 2
+"""Frees the weights as well: waking brings new ones, so level 1 would copy the old ones to the host for nothing."""
 
 
 @dataclass(slots=True)
@@ -93,7 +103,7 @@ class VllmSampler:
             )
         self._stop_ids = sorted(stop_ids)
         self._max_tokens = max_tokens
-        if cache_bytes is None and not torch.cuda.is_available():
+        if cache_bytes is None and not _gpu_is_there():
             cache_bytes = _CPU_CACHE_BYTES
         self._engine = _start_engine(
             {
@@ -104,10 +114,11 @@ class VllmSampler:
                 "max_num_seqs": max_batch,
                 "max_num_batched_tokens": max(max_tokens, _PREFILL_TOKENS),
                 # A prompt cut in two by chunked prefill rewinds its seeded generator, which a CPU generator cannot.
-                "enable_chunked_prefill": torch.cuda.is_available(),
+                "enable_chunked_prefill": _gpu_is_there(),
                 "gpu_memory_utilization": memory_share,
                 "kv_cache_memory_bytes": cache_bytes,
                 "enforce_eager": True,
+                "enable_sleep_mode": _gpu_is_there(),
                 "logprobs_mode": "processed_logprobs",
                 "generation_config": "vllm",
                 "skip_tokenizer_init": True,
@@ -115,6 +126,9 @@ class VllmSampler:
                 "use_tqdm_on_load": False,
             }
         )
+        self._sleeps = _gpu_is_there()
+        self._asleep = self._weights_are_gone = False
+        self._version = 0
         self._numbers = itertools.count()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._pending: dict[str, _Pending] = {}
@@ -153,17 +167,32 @@ class VllmSampler:
         return contextlib.nullcontext()
 
     def update_weights(self, model: nn.Module) -> None:
-        """Copy the weights of `model` into the engine and forget what it cached of the old ones.
+        """Copy the weights of `model` into the engine, adapters merged; `model` is not changed.
+
+        Samples in flight go on with them; what the engine cached of the old ones serves no later prompt.
 
         Raises:
-            SamplerError: samples are in flight, the weights do not fit, or the engine failed or was closed.
+            SamplerError: the weights do not fit, or the engine failed or was closed.
         """
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._submit(lambda: self._reload(model, done))
-        try:
-            done.result(timeout=_UPDATE_TIMEOUT_S)
-        except TimeoutError as error:
-            raise SamplerError(f"the engine did not take the weights within {_UPDATE_TIMEOUT_S:.0f} s") from error
+        self._ask(lambda: self._reload(model), _UPDATE_TIMEOUT_S)
+
+    def sleep(self) -> None:
+        """Give the GPU's memory to the trainer: weights and cache are freed. On a CPU this does nothing.
+
+        Wake it by `update_weights` and then `wake`.
+
+        Raises:
+            SamplerError: samples are in flight, or the engine failed or was closed.
+        """
+        self._ask(self._fall_asleep, _UPDATE_TIMEOUT_S)
+
+    def wake(self) -> None:
+        """Take the memory of the cache back after `sleep` and `update_weights`. On a CPU this does nothing.
+
+        Raises:
+            SamplerError: the weights were not brought since `sleep`, or the engine failed or was closed.
+        """
+        self._ask(self._wake_up, _UPDATE_TIMEOUT_S)
 
     def close(self) -> None:
         """Stop the engine and free its memory; samples in flight fail. A second call does nothing."""
@@ -171,6 +200,31 @@ class VllmSampler:
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join(timeout=60)
+
+    def _ask(self, job: Callable[[], None], timeout_s: float) -> None:
+        """Have the engine's thread do `job`, and wait for it. A refusal is raised here; what else `job` raises ends
+        the engine."""
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def do() -> None:
+            try:
+                job()
+            except SamplerError as refusal:
+                done.set_exception(refusal)
+            except Exception as error:  # boundary: an engine with half of its weights must not sample
+                done.set_exception(SamplerError(f"vLLM failed: {type(error).__name__}: {error}"))
+                raise
+            else:
+                done.set_result(None)
+
+        self._submit(do)
+        deadline = time.monotonic() + timeout_s
+        while not concurrent.futures.wait([done], _LOOK_EVERY_S).done:
+            if not self._thread.is_alive():
+                raise SamplerError(str(self._failure)) from self._failure
+            if time.monotonic() > deadline:
+                raise SamplerError(f"the engine did not do as told within {timeout_s:.0f} s; its weights are unknown")
+        done.result()
 
     def _submit(self, job: Callable[[], None]) -> None:
         if self._failure is not None:
@@ -209,6 +263,9 @@ class VllmSampler:
             wait = False
 
     def _add(self, number: str, request: SampleRequest, max_new_tokens: int, pending: _Pending) -> None:
+        if self._asleep:
+            pending.fail(SamplerError("the engine sleeps; call update_weights and wake before sampling"))
+            return
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -223,11 +280,14 @@ class VllmSampler:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         try:
-            self._engine.add_request(number, {"prompt_token_ids": list(request.prompt_ids)}, params)
+            self._engine.add_request(number, self._prompt(request), params)
         except ValueError as error:
             pending.fail(SamplerError(f"vLLM refused the request: {error}"))
             return
         self._pending[number] = pending
+
+    def _prompt(self, request: SampleRequest) -> dict[str, Any]:
+        return {"prompt_token_ids": list(request.prompt_ids), "cache_salt": f"weights {self._version}"}
 
     def _hand_out(self, outputs: Sequence[Any]) -> None:
         for output in outputs:
@@ -243,37 +303,63 @@ class VllmSampler:
         if self._pending.pop(number, None) is not None:
             self._engine.abort_request([number])
 
-    def _reload(self, model: nn.Module, done: concurrent.futures.Future[None]) -> None:
+    def _reload(self, model: nn.Module) -> None:
+        if self._weights_are_gone:
+            self._engine.wake_up(tags=["weights"])
+        self._engine.collective_rpc("reload_weights", kwargs={"weights_iterator": merged_state(model)})
+        self._weights_are_gone = False
+        self._version += 1
+        self._engine.reset_prefix_cache()  # refused while samples are in flight; the salt keeps prompts apart
+
+    def _fall_asleep(self) -> None:
         if self._pending:
-            done.set_exception(SamplerError(f"{len(self._pending)} samples are in flight; await them before an update"))
-            return
-        weights = iter(model.state_dict().items())
-        try:
-            self._engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-        except Exception as error:  # boundary: half-loaded weights must not be sampled from, so the engine ends too
-            done.set_exception(SamplerError(f"vLLM did not take the weights: {type(error).__name__}: {error}"))
-            raise
-        if not self._engine.reset_prefix_cache():
-            done.set_exception(SamplerError("vLLM kept its cache of the old weights"))
-            raise RuntimeError("the prefix cache could not be reset")
-        done.set_result(None)
+            raise SamplerError(f"{len(self._pending)} samples are in flight; await them before the engine sleeps")
+        if self._sleeps:
+            self._engine.sleep(level=_SLEEP_LEVEL)
+            self._asleep = self._weights_are_gone = True
+
+    def _wake_up(self) -> None:
+        if self._weights_are_gone:
+            raise SamplerError("the engine's weights were freed by sleep; call update_weights before wake")
+        if self._asleep:
+            self._engine.wake_up(tags=["kv_cache"])
+            self._asleep = False
+
+
+def _gpu_is_there() -> bool:
+    return torch.cuda.is_available()
 
 
 def _start_engine(arguments: dict[str, Any]) -> Any:
+    vllm = _import_vllm()
+    check_capabilities(vllm, sleeps=arguments["enable_sleep_mode"])
+    set_num_threads = torch.set_num_threads
+    try:
+        engine = vllm.engine.from_engine_args(vllm.engine_arguments(**arguments))
+    except Exception as error:  # boundary: the engine raises anything on a model or a machine it does not like
+        raise SamplerError(f"vLLM did not start on {arguments['model']}: {type(error).__name__}: {error}") from error
+    finally:
+        torch.set_num_threads = set_num_threads  # vLLM's CPU worker replaces it by one that does nothing
+    check_reload(vllm.version, engine.collective_rpc(_reload_of)[0])
+    return engine
+
+
+def _import_vllm() -> Vllm:
     # vLLM reads these when it is imported; what the user has set stays.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     try:
-        from vllm import EngineArgs, LLMEngine
+        import vllm
+        from vllm import EngineArgs, LLMEngine, SamplingParams
+        from vllm.inputs import TokensPrompt
     except ImportError as error:
         raise SamplerError(
             f"the sampler vllm needs vLLM ({error}): pip install 'envport[vllm]', or use --sampler transformers"
         ) from error
-    set_num_threads = torch.set_num_threads
-    try:
-        return LLMEngine.from_engine_args(EngineArgs(**arguments))
-    except Exception as error:  # boundary: the engine raises anything on a model or a machine it does not like
-        raise SamplerError(f"vLLM did not start on {arguments['model']}: {type(error).__name__}: {error}") from error
-    finally:
-        torch.set_num_threads = set_num_threads  # vLLM's CPU worker replaces it by one that does nothing
+    return Vllm(str(vllm.__version__), LLMEngine, EngineArgs, SamplingParams, TokensPrompt)
+
+
+def _reload_of(worker: Any) -> Callable[..., Any] | None:
+    reload_weights: Callable[..., Any] | None = getattr(worker.model_runner, "reload_weights", None)
+    return reload_weights
