@@ -226,6 +226,13 @@ def test_overfitting_that_begins_late_is_seen_from_the_evaluation_halfway():
     assert alarm.values["eval/reward_gain"] < 0.06
 
 
+def test_an_evaluation_before_the_first_steps_is_no_start_to_compare_with():
+    lines, _ = provoked("overfitting")
+    begun: Line = {"step": 0, "eval/reward": 0.0, "eval/reward_ci95": 0.01}
+    (alarm,) = told([begun, *lines])
+    assert alarm == the_alarm(lines)
+
+
 def test_held_out_reward_that_rises_more_slowly_is_no_overfitting():
     lines = run_of(
         reward=rising(1),
@@ -355,7 +362,7 @@ def test_alarms_follow_from_the_lines_alone():
         assert Watch(settings).look(kept) == [alarm for alarm in undisturbed if alarm.step == step]
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf, 1e308])
 def test_values_that_are_missing_or_not_finite_never_crash_and_count_as_not_measured(nothing):
     whole = healthy(3)
     gaps = [dict(line) for line in whole]

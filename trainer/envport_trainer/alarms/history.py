@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Line = Mapping[str, float | None]
 
+LARGEST = 1e100
+
 
 class Change(NamedTuple):
     """How much a value changed, and the standard error of that."""
@@ -112,8 +114,8 @@ class History:
 
 
 def finite(value: float | None) -> float | None:
-    """The value; None where it is none, NaN or infinite."""
-    return value if value is not None and math.isfinite(value) else None
+    """The value; None where it is none, NaN, infinite or so large that sums of it would be."""
+    return value if value is not None and abs(value) < LARGEST else None
 
 
 def average(values: Sequence[float]) -> float:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 APART_SIGMAS = 3.0
 """Between training and held-out tasks. Fewer than `sigmas`, since evaluations are few and so are the looks at them."""
+LEAST_STEPS = 4
+"""Before an evaluation, for a mean of the training reward that it is compared with."""
 
 
 def overfitting(history: History, settings: AlarmSettings, ease: float) -> Finding | None:
@@ -23,26 +25,28 @@ def overfitting(history: History, settings: AlarmSettings, ease: float) -> Findi
     It did not where the 95 % interval of its trend holds 0 or lies below, and where the two changes differ by more
     than their errors. Held-out tasks that were too few to see anything thus raise no alarm.
     """
-    held_out, needed = history.held_out, settings.overfitting_evals
-    for first in dict.fromkeys([0, len(held_out) // 2]):
-        found = len(held_out) - first >= needed and _apart(history.reward, held_out[first:], settings, ease)
-        if found:
-            return found
+    reward, held_out = history.reward, history.held_out
+    known = [place for place, step in enumerate(held_out.steps) if len(reward.until(step)) >= LEAST_STEPS]
+    if len(known) < settings.overfitting_evals:
+        return None
+    for place in dict.fromkeys([known[0], known[len(known) // 2]]):
+        if len(held_out) - place >= settings.overfitting_evals:
+            found = _apart(reward, held_out[place:], settings, ease)
+            if found is not None:
+                return found
     return None
 
 
 def _apart(reward: Span, held_out: Span, settings: AlarmSettings, ease: float) -> Finding | None:
     before = reward.until(held_out.steps[0])[-settings.window :]
     after = reward.until(held_out.steps[-1])[-settings.window :]
-    if len(before) < 3 or len(after) < 3 or after.steps[0] <= before.steps[-1]:
+    if after.steps[0] <= before.steps[-1]:
         return None
     trained, held = change(before, after), trend(held_out)
     between = Change(trained.gain - held.gain, math.hypot(trained.error, held.error))
-    if (
-        trained.sigmas < settings.sigmas * ease
-        or between.sigmas < APART_SIGMAS * ease
-        or held.gain - 1.96 * held.error > 0
-    ):
+    if trained.sigmas < settings.sigmas * ease or between.sigmas < APART_SIGMAS * ease:
+        return None
+    if held.gain - 1.96 * held.error > 0:
         return None
     return Finding(
         f"reward in training rose by {trained.gain:.3f} ± {1.96 * trained.error:.3f} from {before.where} to "

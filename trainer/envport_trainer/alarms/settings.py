@@ -49,8 +49,8 @@ class AlarmSettings(BaseModel):
     recent: Annotated[int, Field(ge=3)] = 5
     """Steps whose median is compared with a limit: more than half of them must be beyond it."""
     sigmas: Annotated[float, Field(ge=1)] = 5.0
-    """Standard errors from which on a change counts. The errors are estimated from two windows of 10 and each step is
-    looked at: 4 comes about by chance in one run of a hundred steps out of thirty."""
+    """Standard errors from which on a change counts. They are estimated from two windows of 10, and there is a look at
+    each step: in 200 healthy runs of 100 steps, 3 gave 17 alarms, 4 gave 3, and 5 gave 1."""
 
     overfitting_evals: Annotated[int, Field(ge=3)] = 3
     """Evaluations that it takes to speak of overfitting. Two make no trend."""
