@@ -1,4 +1,4 @@
-"""Waves of the transformers sampler give what transformers' own forward would, whatever else is in the wave."""
+"""The transformers sampler gives what transformers' own forward would, for many requests at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model() -> PreTrainedModel:
     return LlamaForCausalLM(config).float().eval()
 
 
-async def wave(sampler: TransformersSampler, requests: list[SampleRequest]) -> list[Sample]:
+async def at_once(sampler: TransformersSampler, requests: list[SampleRequest]) -> list[Sample]:
     async def one(request: SampleRequest) -> Sample:
         async with sampler.rollout():
             return await sampler.sample(request)
@@ -64,7 +64,7 @@ async def test_logprobs_equal_those_of_an_ordinary_forward(
     monkeypatch.setattr("envport_trainer.samplers.decoding.PREFILL_TOKENS", prefill_tokens)
     sampler = TransformersSampler(model, STOP, "fp32")
     requests = [replace(request, prompt_ids=[*root, *request.prompt_ids]) for request in REQUESTS]
-    samples = await wave(sampler, requests)
+    samples = await at_once(sampler, requests)
     for request, sample in zip(requests, samples, strict=True):
         assert sample.logprobs == pytest.approx(logprobs_by_forward(model, request, sample), abs=3e-5)
     sampler.close()
@@ -72,7 +72,7 @@ async def test_logprobs_equal_those_of_an_ordinary_forward(
 
 async def test_greedy_requests_get_the_ids_of_generate(model: PreTrainedModel) -> None:
     sampler = TransformersSampler(model, STOP, "fp32")
-    samples = await wave(sampler, REQUESTS)
+    samples = await at_once(sampler, REQUESTS)
     for place in (3, 4):
         request = REQUESTS[place]
         expected = model.generate(
@@ -89,9 +89,9 @@ async def test_greedy_requests_get_the_ids_of_generate(model: PreTrainedModel) -
 
 async def test_a_request_samples_the_same_alone_and_in_company_in_any_order(model: PreTrainedModel) -> None:
     sampler = TransformersSampler(model, STOP, "fp32")
-    together = await wave(sampler, REQUESTS)
-    backwards = (await wave(sampler, REQUESTS[::-1]))[::-1]
-    alone = [(await wave(sampler, [request]))[0] for request in REQUESTS]
+    together = await at_once(sampler, REQUESTS)
+    backwards = (await at_once(sampler, REQUESTS[::-1]))[::-1]
+    alone = [(await at_once(sampler, [request]))[0] for request in REQUESTS]
     assert [s.token_ids for s in together] == [s.token_ids for s in backwards] == [s.token_ids for s in alone]
     sampler.close()
 
@@ -99,7 +99,7 @@ async def test_a_request_samples_the_same_alone_and_in_company_in_any_order(mode
 async def test_samples_follow_the_models_distribution(model: PreTrainedModel) -> None:
     sampler = TransformersSampler(model, STOP, "fp32")
     count = 4000
-    samples = await wave(sampler, [SampleRequest([5, 6, 7], 1, seed=seed) for seed in range(count)])
+    samples = await at_once(sampler, [SampleRequest([5, 6, 7], 1, seed=seed) for seed in range(count)])
     with torch.no_grad():
         expected = model(torch.tensor([[5, 6, 7]])).logits[0, -1].softmax(-1)
     seen = torch.bincount(torch.tensor([s.token_ids[0] for s in samples]), minlength=61) / count
@@ -110,11 +110,13 @@ async def test_samples_follow_the_models_distribution(model: PreTrainedModel) ->
 
 
 async def test_a_stop_token_ends_a_sample_and_is_its_last_id(model: PreTrainedModel) -> None:
-    (free,) = await wave(TransformersSampler(model, frozenset(), "fp32"), [SampleRequest([5, 6], 20, seed=7)])
+    (free,) = await at_once(TransformersSampler(model, frozenset(), "fp32"), [SampleRequest([5, 6], 20, seed=7)])
     assert free.truncated
     assert len(free.token_ids) == 20
     stop = free.token_ids[4]
-    (stopped,) = await wave(TransformersSampler(model, frozenset({stop}), "fp32"), [SampleRequest([5, 6], 20, seed=7)])
+    (stopped,) = await at_once(
+        TransformersSampler(model, frozenset({stop}), "fp32"), [SampleRequest([5, 6], 20, seed=7)]
+    )
     assert stopped.token_ids == free.token_ids[: free.token_ids.index(stop) + 1]
     assert not stopped.truncated
 
@@ -124,38 +126,14 @@ async def test_new_weights_change_what_is_sampled(model: PreTrainedModel) -> Non
     with torch.no_grad():
         model.lm_head.weight.copy_(model.lm_head.weight.roll(1, 0))
     sampler.update_weights(model)
-    (sample,) = await wave(sampler, [REQUESTS[0]])
+    (sample,) = await at_once(sampler, [REQUESTS[0]])
     assert sample.logprobs == pytest.approx(logprobs_by_forward(model, REQUESTS[0], sample), abs=3e-5)
     sampler.close()
 
 
-async def test_a_wave_does_not_wait_for_ever_for_a_busy_rollout(
-    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("envport_trainer.samplers.transformers.GATHER_S", 0.05)
-    sampler = TransformersSampler(model, STOP, "fp32")
-    async with sampler.rollout():
-        (sample,) = await asyncio.wait_for(wave(sampler, [REQUESTS[1]]), timeout=20)
-    assert len(sample.token_ids) <= 7
-    sampler.close()
-
-
-async def test_whatever_breaks_a_wave_is_told_to_all_who_wait(
-    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> list[Sample]:
-        raise KeyError("layer")
-
-    monkeypatch.setattr("envport_trainer.samplers.transformers.decode", broken)
-    sampler = TransformersSampler(model, STOP, "fp32")
-    with pytest.raises(SamplerError, match="sampling 2 requests failed: 'layer'"):
-        await asyncio.wait_for(wave(sampler, REQUESTS[:2]), timeout=20)
-    sampler.close()
-
-
-async def test_closing_ends_a_wave_at_its_next_token(model: PreTrainedModel) -> None:
+async def test_closing_ends_all_at_its_next_token(model: PreTrainedModel) -> None:
     sampler = TransformersSampler(model, frozenset(), "fp32")
-    work = asyncio.create_task(wave(sampler, [SampleRequest([5, 6], 100_000, seed=1)]))
+    work = asyncio.create_task(at_once(sampler, [SampleRequest([5, 6], 100_000, seed=1)]))
     await asyncio.sleep(0.2)
     await asyncio.wait_for(asyncio.to_thread(sampler.close), timeout=20)
     with pytest.raises(SamplerError, match="closed while it sampled"):

@@ -1,138 +1,232 @@
-"""Sampling by transformers, in waves: the default on a CPU, where it needs nothing but torch.
+"""Sampling by transformers with continuous batching: the default on a CPU, where it needs nothing but torch.
 
-A wave begins when every open rollout waits for a sample, so that all of them are decoded together and what each
-samples does not hang on which request came first. A rollout whose tool is slow is not waited for longer than
-`GATHER_S`; it joins the next wave.
+One thread owns a copy of the model and decodes, a token for each request at a time. Between two tokens it takes in new
+requests, hands out finished ones, and takes over new weights; a rollout whose tool is slow holds up nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from envport_protocol.errors import EnvportError
 from torch import nn
 
 from envport_trainer.errors import SamplerError
+from envport_trainer.learning.adapters import merged_state, ordinary
 from envport_trainer.learning.attention import use_planned_attention
-from envport_trainer.learning.policy import output_weight
-from envport_trainer.samplers.decoding import decode
-from envport_trainer.types import Sample, SampleRequest
+from envport_trainer.samplers.decoding import Decoder
+from envport_trainer.samplers.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from transformers import PreTrainedModel
 
-GATHER_S = 5.0
-"""Longest wait for rollouts that are busy with tools, since the last request came."""
-ANSWER_TIMEOUT_S = 3600.0
-"""No wave takes this long; one that hangs must not hang the run."""
+    from envport_trainer.types import Sample, SampleRequest
 
-_Waiting = tuple[SampleRequest, asyncio.Future[Sample]]
+GATHER_S = 0.05
+"""Longest wait of an idle sampler, after each request, for that of another open rollout. No result depends on it: what
+begins together is computed together, and so a bit cheaper."""
+QUIET_S = 0.002
+"""Its wait where every open rollout has asked: many that begin at once are told apart from one."""
+ANSWER_TIMEOUT_S = 3600.0
+"""No request takes this long; one that hangs must not hang the run."""
+UPDATE_TIMEOUT_S = 600.0
+"""No step of decoding takes this long."""
 
 
 class TransformersSampler:
-    """Holds its own copy of the weights, in `precision`; used from one event loop at a time."""
+    """Holds its own copy of the weights, in `precision`; its methods may be called from any thread and event loop.
+
+    New weights may come while samples are in flight: each goes on with the keys and values that it has, and its next
+    token is of the new weights.
+    """
 
     def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int], precision: Literal["bf16", "fp32"]) -> None:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        config = type(model.config).from_dict(model.config.to_dict())
-        self._model: PreTrainedModel = type(model)(config)
-        self._model.to(model.device, dtype)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
+        plain = ordinary(model)
+        config = type(plain.config).from_dict(plain.config.to_dict())
+        self._model: PreTrainedModel = type(plain)(config)
+        self._model.to(plain.device, dtype)  # pyright: ignore[reportArgumentType]  # transformers wraps torch's signature
         self._model.eval()
-        _copy_buffers(model, self._model)
+        _copy_buffers(plain, self._model)
         use_planned_attention(self._model)
-        output_weight(self._model)  # refuses a head of another kind now, not in the first wave
-        self.update_weights(model)
-        self._stop_ids = stop_ids
-        self._waiting: list[_Waiting] = []
+        _copy_weights(model, self._model)
+        self._decoder = Decoder(self._model, stop_ids)  # refuses a head of another kind now, not in the first step
         self._open = 0
-        self._ready = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="envport-sampler")
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._tickets: dict[Row, _Ticket] = {}
         self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="envport-sampler", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
 
     @asynccontextmanager
     async def rollout(self) -> AsyncGenerator[None]:
-        """Count a rollout as open, so that a wave waits for its request."""
+        """Count a rollout as open: an idle sampler waits for its request for a moment."""
         self._open += 1
         try:
             yield
         finally:
             self._open -= 1
-            self._ready.set()
 
     async def sample(self, request: SampleRequest) -> Sample:
-        """Sample one completion; waits for the wave that takes the request.
+        """Sample one completion, beginning at the next token of those that run, if there is room.
 
         Raises:
-            SamplerError: the wave failed, took longer than `ANSWER_TIMEOUT_S`, or the sampler was closed.
+            SamplerError: the prompt is empty, the step failed, the answer took longer than `ANSWER_TIMEOUT_S`, or the
+                sampler was closed.
         """
-        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future))
-        self._ready.set()
-        if self._loop is None or self._loop.done():
-            self._loop = asyncio.create_task(self._run_waves())
+        if not request.prompt_ids or request.max_new_tokens < 1:
+            raise SamplerError(
+                f"a prompt of {len(request.prompt_ids)} ids and max_new_tokens {request.max_new_tokens}; expected at "
+                "least one of each"
+            )
+        ticket = _Ticket(asyncio.get_running_loop())
+        row = Row(request, version=0)
+        self._submit(lambda: self._take_in(row, ticket))
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await future
+                return await ticket.future
         except TimeoutError as error:
             raise SamplerError(
                 f"no sample within {ANSWER_TIMEOUT_S:.0f} s; lower max_new_tokens or the batch"
             ) from error
+        finally:
+            if ticket.future.cancelled():
+                self._jobs.put(lambda: self._drop(row))
 
     def update_weights(self, model: nn.Module) -> None:
-        """Copy the weights of `model`. Called between waves."""
-        with torch.no_grad():
-            for mine, theirs in zip(self._model.parameters(), model.parameters(), strict=True):
-                mine.copy_(theirs)
+        """Copy the weights of `model` between two tokens; returns when they are in use.
+
+        Raises:
+            SamplerError: they do not fit, or the sampler was closed; do not sample from it after that.
+        """
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._submit(lambda: self._renew(model, done))
+        try:
+            done.result(timeout=UPDATE_TIMEOUT_S)
+        except TimeoutError as error:
+            raise SamplerError(f"the sampler took no weights within {UPDATE_TIMEOUT_S:.0f} s") from error
 
     def close(self) -> None:
-        """End the wave in hand at its next token and drop the thread."""
+        """End at the next token; samples in flight fail. A second call does nothing."""
+        atexit.unregister(self.close)
         self._closed.set()
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._jobs.put(None)
+        self._thread.join()
 
-    async def _run_waves(self) -> None:
-        while self._waiting:
-            await self._gather()
-            wave, self._waiting = [w for w in self._waiting if not w[1].done()], []
-            if not wave:
-                continue
-            requests = [request for request, _ in wave]
+    def _submit(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+        if self._closed.is_set():
+            raise SamplerError("the sampler was closed")
+
+    # From here on: the sampler's own thread.
+
+    def _run(self) -> None:
+        while self._take_jobs():
+            if self._decoder.rows or self._decoder.waiting:
+                self._step()
+        for ticket in self._tickets.values():
+            ticket.fail(SamplerError("the sampler was closed while it sampled"))
+
+    def _take_jobs(self) -> bool:
+        """Do what was asked for, waiting where there is nothing else to do. False when told to stop."""
+        deadline = None if not self._decoder.rows else 0.0
+        while not self._closed.is_set():
+            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                samples = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, decode, self._model, requests, self._stop_ids, self._closed
-                )
-            except EnvportError as error:
-                self._fail(wave, error)
-                continue
-            except Exception as error:  # noqa: BLE001 - a boundary: whatever breaks a wave is told to all who wait for it
-                self._fail(wave, SamplerError(f"sampling {len(wave)} requests failed: {error}"))
-                continue
-            for (_, future), sample in zip(wave, samples, strict=True):
-                if not future.done():
-                    future.set_result(sample)
+                job = self._jobs.get(block=wait != 0.0, timeout=wait)
+            except queue.Empty:
+                return True
+            if job is None:
+                break
+            job()
+            if deadline != 0.0:
+                alone = len(self._tickets) >= self._open
+                deadline = time.monotonic() + (QUIET_S if alone else GATHER_S)
+        return False
 
-    async def _gather(self) -> None:
-        """Return when every open rollout waits, or when none has joined for `GATHER_S`."""
-        while len(self._waiting) < self._open:
-            self._ready.clear()
-            before = len(self._waiting)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ready.wait(), GATHER_S)
-            if len(self._waiting) == before and not self._ready.is_set():
-                return
+    def _take_in(self, row: Row, ticket: _Ticket) -> None:
+        self._tickets[row] = ticket
+        self._decoder.waiting.append(row)
 
-    @staticmethod
-    def _fail(wave: list[_Waiting], error: EnvportError) -> None:
-        for _, future in wave:
-            if not future.done():
-                future.set_exception(error)
+    def _drop(self, row: Row) -> None:
+        if self._tickets.pop(row, None) is not None:
+            self._decoder.drop(row)
+
+    def _step(self) -> None:
+        decoder = self._decoder
+        try:
+            done = decoder.step()
+        except Exception as error:  # noqa: BLE001 - a boundary: whatever breaks a step is told to all who are in it
+            failed = [row for row in self._tickets if row not in decoder.waiting]
+            decoder.reset()
+            told = SamplerError(f"sampling {len(failed)} requests failed: {error}")
+            told.__cause__ = error
+            for row in failed:
+                self._tickets.pop(row).fail(told)
+            return
+        for row in done:
+            self._tickets.pop(row).answer(row.sample())
+
+    def _renew(self, model: nn.Module, done: concurrent.futures.Future[None]) -> None:
+        try:
+            _copy_weights(model, self._model)
+            self._decoder.renew()
+        except Exception as error:  # noqa: BLE001 - a boundary: told to the caller, who waits in another thread
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+
+class _Ticket:
+    """Where a request's answer goes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.future: asyncio.Future[Sample] = loop.create_future()
+
+    def answer(self, sample: Sample) -> None:
+        self._tell(lambda: self.future.set_result(sample))
+
+    def fail(self, error: SamplerError) -> None:
+        self._tell(lambda: self.future.set_exception(error))
+
+    def _tell(self, action: Callable[[], None]) -> None:
+        def unless_done() -> None:
+            if not self.future.done():
+                action()
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(unless_done)
+
+
+@torch.no_grad()
+def _copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Give `target` the weights of `source`, its adapters merged.
+
+    Raises:
+        SamplerError: they are not of the same names and shapes; those before the first that does not fit are copied.
+    """
+    mine = target.state_dict()
+    for name, tensor in merged_state(source):
+        if name not in mine or mine[name].shape != tensor.shape:
+            expected = tuple(mine[name].shape) if name in mine else "no such weight"
+            raise SamplerError(
+                f"the weight {name} {tuple(tensor.shape)} does not fit the sampler's model, which has {expected}; "
+                "give it the model that it was made with"
+            )
+        mine.pop(name).copy_(tensor)
+    if mine:
+        raise SamplerError(f"there are no new weights for {', '.join(sorted(mine)[:3])}; give the whole model")
 
 
 def _copy_buffers(source: nn.Module, target: nn.Module) -> None:
