@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from itertools import chain, count
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -73,16 +72,21 @@ class Learner:
         for batch in batches:
             self._backward(batch, weight_R, seen)
         ranks.add_gradients(self.parameters)
-        packed = torch.tensor(sum(batch.input_ids.shape[1] for batch in batches), device=device)
-        values = seen.summary(total) | self._apply(step)
+        values = seen.summary(total) | self._apply(step) | self._sizes(batches, advantages)
         seconds = time.perf_counter() - began
         return values | {
             "trained_tokens": float(total),
-            "packed_tokens": float(ranks.add_up(packed)),
             "update_s": seconds,
             "trained_tokens_per_s": total / seconds,
-            "advantage_abs": fmean(map(abs, chain.from_iterable(advantages))) if any(advantages) else 0.0,
         }
+
+    def _sizes(self, batches: Sequence[PackedBatch], advantages: Sequence[Sequence[float]]) -> dict[str, float]:
+        """Of all ranks: the tokens computed, and the mean |advantage| of their rollouts."""
+        packed = sum(batch.input_ids.shape[1] for batch in batches)
+        sizes = [abs(advantage) for advantage in chain.from_iterable(advantages)]
+        sums = torch.tensor([packed, sum(sizes), len(sizes)], dtype=torch.float64, device=self.policy.model.device)
+        packed_tokens, size, rollouts = ranks.add_up(sums).tolist()
+        return {"packed_tokens": packed_tokens, "advantage_abs": size / max(1.0, rollouts)}
 
     def _token_weights(self, rows: Sequence[TrainingRow], rollouts: int) -> tuple[Tensor, int]:
         """The weight (R,) of each token of each rollout of this rank, and the loss tokens of all ranks."""
