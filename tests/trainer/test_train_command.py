@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -204,7 +206,38 @@ def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_pa
     code, _, err = run("--env", "http://e", "--model", "m", "--output", tmp_path, "--steps", 7)
     assert (code, err.splitlines()[1:]) == (
         0,
-        [f"the run is complete: 7 of 7 steps; its model is in {tmp_path / 'model'}"],
+        [
+            f"the run is complete: 7 of 7 steps; its model is in {tmp_path / 'model'}",
+            f"next: envport report {tmp_path}; envport eval --env http://e --model {tmp_path / 'model'} --against m",
+        ],
+    )
+
+
+def test_what_to_look_at_next_can_be_copied_and_tells_no_password(run, monkeypatch, tmp_path):
+    def train(config, *, resume, env_tokens):
+        return TrainResult(1, interrupted=False, output=config.output)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    options = ("--env", "http://me:secret@h:8000/a", "--model", "my model", "--output", tmp_path / "a b", "--steps", 1)
+    code, out, err = run(*options)
+    assert (code, "secret" in out + err) == (0, False)
+    words = shlex.split(err.splitlines()[-1].replace(";", ""))
+    assert words[1:] == [
+        *("envport", "report", str(tmp_path / "a b"), "envport", "eval", "--env", "http://h:8000/a"),
+        *("--model", str(tmp_path / "a b/model"), "--against", "my model"),
+    ]
+
+
+def test_a_run_that_an_alarm_stopped_is_a_failure_with_its_name(run, monkeypatch, tmp_path):
+    def train(config, *, resume, env_tokens):
+        alarm = SimpleNamespace(name="not_finite", text="the loss is NaN")
+        return TrainResult(3, interrupted=False, output=config.output, stopped_by=alarm)
+
+    monkeypatch.setattr("envport_trainer.training.train", train)
+    code, out, err = run("--env", "http://e", "--model", "m", "--output", tmp_path, "--json")
+    assert (code, json.loads(out)["stopped_by"]) == (1, "not_finite")
+    assert err.splitlines()[1].startswith(
+        "stopped at step 3 by the alarm not_finite: the loss is NaN; --resume goes on"
     )
 
 

@@ -6,19 +6,20 @@ import logging
 import os
 import tomllib
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envport.cli.boundary import INTERRUPTED
+from envport.cli.boundary import FAILED, INTERRUPTED
 from envport.cli.extras import require
-from envport.cli.output import JsonFlag, print_json, print_table, remark
+from envport.cli.output import JsonFlag, print_json, print_table, printable, remark
 from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envport_trainer.config import EnvSource
+    from envport_trainer.config import EnvSource, TrainConfig
     from envport_trainer.training import TrainResult
 
 
@@ -64,6 +65,8 @@ def train(
 
     envport train run.toml --steps 200 --set group_size=16
 
+    envport train run.toml --set max_staleness=1
+
     ENVPORT_ENV_TOKEN=... envport train run.toml --env https://envs.example/extraction
     """
     flags: dict[str, Any] = {
@@ -86,7 +89,7 @@ def train(
     env_tokens = tokens_of(settings.envs, env_token)
     quiet_transformers()
     remark(f"loading {settings.model}")
-    _report(run(settings, resume=resume, env_tokens=env_tokens), settings.steps, as_json)
+    _report(run(settings, resume=resume, env_tokens=env_tokens), settings, as_json)
 
 
 def tokens_of(envs: Sequence[EnvSource], env_token: str | None) -> dict[str, str]:
@@ -144,7 +147,7 @@ def quiet_transformers() -> None:
     transformers_logging.set_verbosity_error()
 
 
-def _report(result: TrainResult, steps: int, as_json: bool) -> None:
+def _report(result: TrainResult, settings: TrainConfig, as_json: bool) -> None:
     from envport_trainer.recording.metrics import FILE_NAME, read_metrics
 
     lines = read_metrics(result.output / FILE_NAME)
@@ -156,17 +159,38 @@ def _report(result: TrainResult, steps: int, as_json: bool) -> None:
         "first_reward": first,
         "last_reward": last,
         "output": str(result.output),
+        "stopped_by": result.stopped_by.name if result.stopped_by else None,
     }
     if as_json:
         print_json(summary)
     else:
         shown = [None if value is None else f"{value:.3f}" for value in (first, last)]
         print_table(["steps", "first reward", "last reward", "output"], [[result.step, *shown, result.output]])
-    if result.step >= steps:
-        remark(f"the run is complete: {result.step} of {steps} steps; its model is in {result.output / 'model'}")
-    elif result.interrupted:
-        if result.step:
-            remark(f"ended at step {result.step}; the same command with --resume goes on")
-        else:
-            remark("ended before the first step was done; the same command begins anew")
+    _tell_end(result, settings.steps)
+    if result.step:
+        remark(_look_next(result.output, settings))
+    if result.interrupted and result.step < settings.steps:
         raise typer.Exit(INTERRUPTED)
+    if result.stopped_by is not None:
+        raise typer.Exit(FAILED)
+
+
+def _tell_end(result: TrainResult, steps: int) -> None:
+    if result.stopped_by is not None:
+        alarm = printable(f"{result.stopped_by.name}: {result.stopped_by.text}")
+        remark(f"stopped at step {result.step} by the alarm {alarm}; --resume goes on once its cause is mended")
+    elif result.step >= steps:
+        remark(f"the run is complete: {result.step} of {steps} steps; its model is in {result.output / 'model'}")
+    elif result.step:
+        remark(f"ended at step {result.step}; the same command with --resume goes on")
+    else:
+        remark("ended before the first step was done; the same command begins anew")
+
+
+def _look_next(output: Path, settings: TrainConfig) -> str:
+    """The commands that show what the run did, on one line that can be copied."""
+    from envport_trainer.recording.run_facts import bare_url
+
+    against = f"--model {quote(str(output / 'model'))} --against {quote(settings.model)}"
+    url = quote(bare_url(settings.envs[0].url))
+    return f"next: envport report {quote(str(output))}; envport eval --env {url} {against}"

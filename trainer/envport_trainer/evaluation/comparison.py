@@ -187,7 +187,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     limit = abs(sum(signed)) - len(steps)  # each step is rounded by at most half: equal sums stay equal
     counts = _sums(steps)
     if counts is not None:
-        return sum(count for total, count in counts.items() if abs(total) >= limit) / 2 ** len(steps)
+        return sum(count for total, count in counts.items() if abs(total) >= limit) / (1 << len(steps))
     return _drawn_p(steps, limit)
 
 

@@ -135,9 +135,6 @@ def _write_weights(model: nn.Module, folder: Path, dtype: torch.dtype) -> None:
     if differ := sorted(weights.keys() ^ plain.state_dict().keys()):
         raise ModelError(f"{len(differ)} weights do not fit the model's configuration, such as {differ[0]}")
     generation = plain.generation_config
-    if generation is None:  # of a model that cannot generate
-        plain.save_pretrained(folder, state_dict=weights)
-        return
     try:
         # transformers refuses to save some settings that models come with, such as a top_p without do_sample. They are
         # the base model's, and stay what they are.
