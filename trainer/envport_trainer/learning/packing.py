@@ -53,13 +53,28 @@ class PackedPrompts(NamedTuple):
 
 
 def pack(rows: Iterable[TrainingRow], max_tokens: int, device: torch.device | str = "cpu") -> list[PackedBatch]:
-    """Micro-batches of at most `max_tokens` packed tokens each; a single longer row gets a batch of its own.
+    """As few micro-batches of at most `max_tokens` packed tokens each as the rows need in their order, of about equal
+    length, so that none takes more memory than it must; a single longer row gets a batch of its own.
 
     Rows of one group stay together where they fit; where they do not, or where an environment began them with other
     messages, the prompt is computed once for each part. The root is computed once for each batch.
     """
     rows = list(rows)
     root = common_root([_prompt(row) for row in rows])
+    batches = _split(rows, root, max_tokens)
+    low, high = 0, max_tokens  # tokens of a batch: too few for the number of batches, and enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        closer = _split(rows, root, middle)
+        if len(closer) > len(batches):
+            low = middle
+        else:
+            high, batches = middle, closer
+    return [_pack_batch(parts, root, device) for parts in batches]
+
+
+def _split(rows: Sequence[TrainingRow], root: int, max_tokens: int) -> list[list[list[TrainingRow]]]:
+    """The rows of each batch, in parts that share a prompt; each batch takes rows while they fit."""
     batches: list[list[list[TrainingRow]]] = []
     room = 0
     for _, members in groupby(rows, key=lambda row: row.group):
@@ -78,7 +93,7 @@ def pack(rows: Iterable[TrainingRow], max_tokens: int, device: torch.device | st
                 batches[-1].append(part)
             part.append(row)
             room -= new
-    return [_pack_batch(parts, root, device) for parts in batches]
+    return batches
 
 
 def pack_prompts(prompts: Sequence[Sequence[int]], root: int, device: torch.device | str = "cpu") -> PackedPrompts:

@@ -16,6 +16,7 @@ from envport_trainer.errors import ModelError
 from envport_trainer.learning.adapters import ordinary
 from envport_trainer.learning.attention import use_planned_attention
 from envport_trainer.learning.checkpointing import checkpoint_layers
+from envport_trainer.learning.lean_layers import keep_less
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -52,6 +53,7 @@ class Policy:
         """
         use_planned_attention(ordinary(model))
         model.eval()  # no dropout: the ratio compares with what the sampler computed without
+        keep_less(ordinary(model))
         if gradient_checkpointing:
             checkpoint_layers(ordinary(model))
         return cls(model, precision)
