@@ -1,10 +1,12 @@
-"""Progress is a bar on a terminal and plain lines elsewhere."""
+"""Progress is a dashboard on a terminal and plain lines elsewhere."""
 
 from __future__ import annotations
 
 import io
+import re
 
 from envport_trainer.recording import progress as progress
+from envport_trainer.recording.dashboard import Shown, picture, shares, sparkline
 from envport_trainer.recording.progress import EvalProgress, TrainProgress
 from rich.console import Console
 
@@ -40,14 +42,69 @@ def test_elsewhere_each_step_is_one_line_with_the_time_left(monkeypatch):
     )
 
 
-def test_a_terminal_shows_a_bar_with_what_is_being_done():
+def test_a_terminal_shows_a_dashboard_of_the_run():
     out = console(terminal=True)
+    with TrainProgress(4, console=out) as shown:
+        for step, reward in enumerate((0.25, 0.5, 0.75), start=1):
+            times = {"rollouts": 3.0, "update": 1.0}
+            parts = {"fields": reward}
+            shown.step_done(step, reward=reward, rewards=parts, length=70, tokens_per_s=500, times=times)
+        shown.held_out(3, 0.625, 0.125)
+        shown.alarm("step 3: entropy fell below 0.3")
+    last = printed(out)[-8:-1]
+    assert last[0].startswith("training ━")
+    assert last[0].split()[2] == "3/4"
+    assert last[1:] == [
+        "reward              0.750  ▁▅█",
+        "held out    0.625 ± 0.125  ▄  step 3",
+        "  fields             0.75  ▁▅█",
+        "tokens                 70  ▄▄▄",
+        "speed           500 tok/s  ███████████████░░░░░  rollouts 75 %  update 25 %",
+        "last alarm: step 3: entropy fell below 0.3",
+    ]
+    assert "alarm: step 3: entropy fell below 0.3" in printed(out)[:2]
+
+
+def printed(of: Console) -> list[str]:
+    """What a terminal got, without what steers it."""
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text(of)).replace("\r", "\n").split("\n")]
+
+
+def test_the_picture_has_the_rollouts_in_flight_and_leaves_out_what_is_not_known():
+    def drawn(shown: Shown) -> list[str]:
+        out = console(terminal=False)
+        out.print(picture(shown))
+        return [line.rstrip() for line in text(out).splitlines() if line.strip()]
+
+    assert drawn(Shown()) == []
+    assert drawn(Shown(activity="rollouts 3/64", in_flight=61)) == ["rollouts 3/64  61 in flight"]
+    assert drawn(Shown(rewards=[0.5], components={"[bold]x": [0.5]})) == ["reward     0.500  ▄", "  [bold]x   0.50  ▄"]
+
+
+def test_a_sparkline_goes_from_the_least_to_the_greatest_of_the_last_values():
+    assert sparkline([]) == ""
+    assert sparkline([2.0, 2.0]) == "▄▄"
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([100.0, 0.0, 1.0], width=2) == "▁█"
+
+
+def test_the_shares_of_the_time_add_up():
+    assert shares({"rollouts": 3.0, "update": 1.0}, width=4) == "███░  rollouts 75 %  update 25 %"
+    assert shares({}) == shares({"rollouts": 0.0}) == ""
+
+
+def test_elsewhere_alarms_and_evaluations_are_lines_of_their_own():
+    out = console(terminal=False)
     with TrainProgress(2, console=out) as shown:
-        shown.step_done(1, reward=0.5, rewards={"fields": 0.25}, length=70, tokens_per_s=500)
-        shown.activity("rollouts 3/64")
-    assert "reward 0.500  fields 0.25  70 tok  500 tok/s" in text(out)
-    assert "1/2" in text(out)
-    assert "rollouts 3/64" in text(out)
+        shown.alarm("step 1: [red]reward[/red] fell\x1b[2J")
+        shown.held_out(1, 0.5, 0.125)
+        shown.held_out(2, 0.75, float("nan"))
+        shown.in_flight(3)
+    assert text(out) == (
+        "alarm: step 1: [red]reward[/red] fell\\u{1b}[2J\n"
+        "held out after step 1  reward 0.500 ± 0.125\n"
+        "held out after step 2  reward 0.750\n"
+    )
 
 
 def test_an_evaluation_shows_its_mean_and_its_failures():

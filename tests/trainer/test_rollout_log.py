@@ -110,7 +110,7 @@ def test_values_that_json_does_not_know_become_null(tmp_path):
     RolloutLog(tmp_path).write(1, "train", [trajectory(metrics=odd, messages=[{"role": "user", "content": "\ud800"}])])
     (kept,) = read_rollouts(tmp_path, 1).rollouts
     assert kept.metrics == {"m": None, "n": None}
-    assert kept.messages == [{"role": "user", "content": "\ud800"}]
+    assert kept.messages == [{"role": "user", "content": "\ufffd"}]
 
 
 def test_a_write_that_breaks_off_leaves_the_earlier_file(tmp_path, monkeypatch):

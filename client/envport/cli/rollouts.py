@@ -183,7 +183,7 @@ def _component_rows(rollout: LoggedRollout) -> list[list[object]]:
 
 def _say(console: Any, text: str, style: str | None = None) -> None:
     """Text that is not trusted: nothing in it steers the terminal or is taken for markup."""
-    from envport_trainer.report.untrusted import visible
+    from envport_trainer.recording.visible import visible
 
     console.print(visible(text), style=style)
 

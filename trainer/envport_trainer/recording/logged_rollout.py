@@ -60,8 +60,8 @@ class LoggedRollout:
         }
 
     def as_line(self) -> bytes:
-        """One line of JSON, newline included. Numbers that are not finite become null."""
-        return json.dumps(_finite(asdict(self)), allow_nan=False).encode() + b"\n"
+        """One line of JSON with its newline. Numbers that are not finite become null, halves of UTF-16 pairs U+FFFD."""
+        return json.dumps(_sound(asdict(self)), allow_nan=False).encode() + b"\n"
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> LoggedRollout:
@@ -154,9 +154,12 @@ def _bounded_value(value: Any) -> Any:
     return value if len(told) <= MAX_MESSAGE_CHARS else cut(told)
 
 
-def _finite(value: Any) -> Any:
+def _sound(value: Any) -> Any:
+    """A JSON value that every reader of JSON takes."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
+        return {_sound(str(key)): _sound(part) for key, part in value.items()}
+    return [_sound(part) for part in value] if isinstance(value, list | tuple) else value

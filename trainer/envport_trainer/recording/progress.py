@@ -1,19 +1,24 @@
-"""Progress of a run: a bar on a terminal, one line for each step elsewhere. Both go to stderr."""
+"""Progress of a run: a dashboard on a terminal, one line for each step elsewhere. Both go to stderr."""
 
 from __future__ import annotations
 
+import math
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from envport_trainer.recording.dashboard import Shown, picture
+from envport_trainer.recording.visible import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from rich.progress import Task
+    from rich.console import RenderableType
 
 
 _LINES = 10
@@ -21,7 +26,11 @@ _LINES = 10
 
 
 class TrainProgress:
-    """Shows `steps` steps, of which `done` are done. Use it as a context manager."""
+    """Shows `steps` steps, of which `done` are done. Use it as a context manager.
+
+    On a terminal a bar with the run's figures below it, elsewhere one line for each step. Alarms and notes are lines
+    that stay, in both.
+    """
 
     def __init__(self, steps: int, *, done: int = 0, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -31,47 +40,78 @@ class TrainProgress:
         self._began = time.monotonic()
         self._said: set[str] = set()
         """Kinds of activity that were printed, where there is no terminal."""
+        self._shown = Shown()
         self._bar = Progress(
             TextColumn("[bold]training"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[measured]}"),
-            _Activity(),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self._console,
-            disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=steps, completed=done, measured="", activity="")
+        self._task = self._bar.add_task("training", total=steps, completed=done)
+        self._live = Live(console=self._console, get_renderable=self._picture, refresh_per_second=4)
 
     def activity(self, text: str) -> None:
         """Say what is being done within the step, such as "rollouts 37/64".
 
         Elsewhere than on a terminal only until the first step is done, and each kind of activity once.
         """
-        self._bar.update(self._task, activity=text)
+        self._shown.activity = printable(text)
         kind = text.partition(" ")[0]
         if not self._console.is_terminal and self._done == self._started_at and kind not in self._said:
             self._said.add(kind)
             self._print(text)
 
+    def in_flight(self, rollouts: int | None) -> None:
+        """Say how many rollouts are open; a terminal shows it."""
+        self._shown.in_flight = rollouts
+
     def step_done(
-        self, step: int, *, reward: float, rewards: Mapping[str, float], length: float, tokens_per_s: float
+        self,
+        step: int,
+        *,
+        reward: float,
+        rewards: Mapping[str, float],
+        length: float,
+        tokens_per_s: float,
+        times: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """Show a finished step: mean reward and components, mean sampled tokens of a rollout, tokens a second."""
+        """Show a finished step: mean reward and components, mean sampled tokens of a rollout, tokens a second, and the
+        seconds that went into each part, such as {"rollouts": 3.0, "update": 1.0}."""
         self._done = step
-        measured = _measured(reward, rewards, length, tokens_per_s)
-        self._bar.update(self._task, completed=step, measured=measured, activity="")
+        self._bar.update(self._task, completed=step)
+        shown = self._shown
+        shown.rewards.append(reward)
+        shown.lengths.append(length)
+        for name, score in rewards.items():
+            shown.components.setdefault(printable(name), []).append(score)
+        shown.tokens_per_s, shown.times, shown.activity = tokens_per_s, dict(times), ""
         if not self._console.is_terminal:
+            measured = _measured(reward, rewards, length, tokens_per_s)
             self._print(f"step {step}/{self._steps}  {measured}  ETA {_clock(self._eta_s())}")
+
+    def held_out(self, step: int, reward: float, ci95: float | None = None) -> None:
+        """Show an evaluation: mean reward on held-out tasks, half the width of its 95 % interval where it has one."""
+        width = None if ci95 is None or not math.isfinite(ci95) else ci95
+        self._shown.held_out.append((step, reward, width))
+        if not self._console.is_terminal:
+            interval = "" if width is None else f" ± {width:.3f}"
+            self._print(f"held out after step {step}  reward {reward:.3f}{interval}")
 
     def note(self, text: str) -> None:
         """Print a line that stays, above the bar."""
         self._print(text)
 
-    def _print(self, text: str) -> None:
-        (self._bar.console if self._bar.live.is_started else self._console).print(
-            text, markup=False, highlight=False, soft_wrap=True
-        )
+    def alarm(self, text: str) -> None:
+        """Print an alarm: a line that stays; a terminal shows the last one below the bar too."""
+        self._shown.alarm = printable(text)
+        self._print(f"alarm: {text}", style="yellow")
+
+    def _picture(self) -> RenderableType:
+        return Group(self._bar.get_renderable(), picture(self._shown))
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(printable(text), markup=False, highlight=False, emoji=False, soft_wrap=True, style=style)
 
     def _eta_s(self) -> float:
         here = self._done - self._started_at
@@ -79,20 +119,15 @@ class TrainProgress:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
-
-
-class _Activity(ProgressColumn):
-    """The text of `activity`, dim."""
-
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["activity"], style="dim")
+        self._shown.activity = ""
+        self._live.stop()
 
 
 def _measured(reward: float, rewards: Mapping[str, float], length: float, tokens_per_s: float) -> str:

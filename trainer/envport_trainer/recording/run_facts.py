@@ -51,7 +51,7 @@ def write_run_facts(folder: Path, facts: Mapping[str, Any], *, resumed: bool = F
     if earlier is not None:
         written["resumed_at"] = [*earlier.get("resumed_at", []), facts["started_at"]]
         written["started_at"] = earlier.get("started_at")
-    replace_file(folder / FILE_NAME, json.dumps(written, indent=1, ensure_ascii=False).encode() + b"\n")
+    replace_file(folder / FILE_NAME, json.dumps(written, indent=1).encode() + b"\n")
 
 
 def read_run_facts(folder: Path) -> dict[str, Any] | None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envport_trainer.recording.logged_rollout import cut
+from envport_trainer.recording.visible import visible
 from envport_trainer.report import pairs
 from envport_trainer.report.calls import turns_of
 from envport_trainer.report.charts import component_names, sections
 from envport_trainer.report.summary import summarize
 from envport_trainer.report.svg import Chart, draw
-from envport_trainer.report.untrusted import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -73,7 +73,7 @@ def draw(chart: Chart, number: int) -> str:
     xs, ys = _x_scale(points), _y_scale(points)
     parts = [*_grid(xs, ys), *(part for colour, marks, line in lines for part in _line(line, colour, marks, xs, ys))]
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t{number} d{number}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t{number}" aria-describedby="d{number}">'
         f'<title id="t{number}">{escape(chart.title)}</title><desc id="d{number}">{escape(told(chart))}</desc>'
         f"{''.join(parts)}"
         f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'

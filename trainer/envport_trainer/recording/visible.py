@@ -23,3 +23,8 @@ def visible(text: str) -> str:
 def _shown(char: str) -> str:
     plain = char in "\n\t" or char in _JOINERS or unicodedata.category(char) not in _HIDDEN
     return char if plain else f"\\u{{{ord(char):x}}}"
+
+
+def printable(text: str) -> str:
+    """`text` on one line: `visible`, line ends and tabs spelled out too."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
