@@ -17,21 +17,21 @@ _SHOWN = 60
 
 
 def check_appendable(chat: Chat, *, system: bool) -> None:
-    """Returns where the template renders a whole conversation with the very ids of its prompt and of the tools' answers
-    that are appended. Between them stand the model's turns, as which the template may write what it likes.
+    """Returns where the template renders a whole conversation with the very text of its prompt and of the tools'
+    answers that are appended. Between them stand the model's turns, as which the template may write what it likes.
 
     Raises:
         ModelError: it does not, or shows no tools; says where they part, and what to do.
     """
     opening: list[dict[str, Any]] = [{"role": "system", "content": "probe system"}] if system else []
     opening.append(USER)
-    expected = [chat.encode(chat.render(opening, [PROBE_TOOL]))]
-    expected += [chat.tool_ids([(PROBE_TOOL.name, answer)]) for answer in _ANSWERS]
-    plain = _parting(chat, chat.encode(chat.render(_whole(chat, opening, None), [PROBE_TOOL])), expected)
+    chat.tool_ids([(PROBE_TOOL.name, _ANSWERS[0])])
+    expected = [chat.render(opening, [PROBE_TOOL])]
+    expected += [_after_stop(chat, chat.tool_text([(PROBE_TOOL.name, answer)])) for answer in _ANSWERS]
+    plain = _parting(chat, chat.render(_whole(chat, opening, None), [PROBE_TOOL]), expected)
     if plain is None:
         return
-    thinking = chat.encode(chat.render(_whole(chat, opening, "probe thought"), [PROBE_TOOL]))
-    if _parting(chat, thinking, expected) is not None:
+    if _parting(chat, chat.render(_whole(chat, opening, "probe thought"), [PROBE_TOOL]), expected) is not None:
         raise ModelError(
             f"the model's chat template cannot be appended to{' with a system message' if system else ''}: {plain}; "
             "give a template that keeps what came before with --chat-template FILE, or set history = template, which "
@@ -49,29 +49,32 @@ def _whole(chat: Chat, opening: Sequence[dict[str, Any]], reasoning: str | None)
     return messages
 
 
-def _parting(chat: Chat, whole: list[int], expected: Sequence[list[int]]) -> str | None:
+def _parting(chat: Chat, whole: str, expected: Sequence[str]) -> str | None:
     """Where `whole` is not `expected[0]`, a turn, `expected[1]`, a turn, `expected[2]`; None where it is."""
     parts = ("the prompt", "the first tool's answer", "the second tool's answer")
-    place = 0
-    for part, ids in zip(parts, expected, strict=True):
+    rest = whole
+    for part, text in zip(parts, expected, strict=True):
         if part != parts[0]:
-            stop = next((n for n in range(place, len(whole)) if whole[n] in chat.stop_ids), None)
-            if stop is None:
+            rest = _after_stop(chat, rest)
+            if not rest:
                 return f"it ends no turn of the model before {part} with a stop token"
-            place = stop + 1
-        if whole[place : place + len(ids)] != ids:
-            return f"{part} is {_differences(chat, ids, whole[place:])}"
-        place += len(ids)
-    return f"it adds {_text(chat, whole[place:])!r} at the end" if place < len(whole) else None
+        if not rest.startswith(text):
+            return f"{part} is {_differences(text, rest)}"
+        rest = rest[len(text) :]
+    return f"it adds {_short(rest)} at the end" if rest else None
 
 
-def _differences(chat: Chat, ids: list[int], whole: list[int]) -> str:
-    same = next((n for n, (one, other) in enumerate(zip(ids, whole, strict=False)) if one != other), len(whole))
-    begin = max(0, same - 5)
-    alone, within = _text(chat, ids[begin:]), _text(chat, whole[begin:])
-    return f"{alone!r} when it is new, and {within!r} when the conversation goes on"
+def _after_stop(chat: Chat, text: str) -> str:
+    """What follows the first stop token; nothing where there is none."""
+    ends = [found + len(stop) for stop in chat.template.stop_texts if (found := text.find(stop)) >= 0]
+    return text[min(ends) :] if ends else ""
 
 
-def _text(chat: Chat, ids: list[int]) -> str:
-    text = chat.text(ids)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+def _differences(text: str, whole: str) -> str:
+    same = next((n for n, (one, other) in enumerate(zip(text, whole, strict=False)) if one != other), len(whole))
+    begin = max(0, same - _SHOWN // 3)
+    return f"{_short(text[begin:])} when it is new, and {_short(whole[begin:])} when the conversation goes on"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -36,6 +36,10 @@ __all__ = ["MAX_CALLS", "Chat", "ToolCall", "Turn"]
 
 _TURN = "envport-turn"
 """Stands for the model's turn where a template is asked what follows it."""
+_NO_STOP = (
+    "the chat template does not end a turn that calls tools with a stop token of the model, so the tools' "
+    "answers cannot be appended; give another template with --chat-template FILE"
+)
 _CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
@@ -90,20 +94,27 @@ class Chat:
         Raises:
             ModelError: the template ends such a turn with no stop token of the model.
         """
+        # The stop token is encoded with what follows it: some tokenizers treat the begin of a text in another way.
+        ids = self.encode(self.tool_text(answers, calls))
+        if ids[0] not in self.stop_ids:
+            raise ModelError(_NO_STOP)
+        return ids[1:]
+
+    def tool_text(self, answers: Sequence[tuple[str, str]], calls: Sequence[ToolCall] = ()) -> str:
+        """A stop token's text, and the text that `tool_ids` encodes.
+
+        Raises:
+            ModelError: as `tool_ids`.
+        """
         given = [call.call_id if call.call_id and _CALL_ID.fullmatch(call.call_id) else None for call in calls]
         ids = [*given, *[None] * (len(answers) - len(given))]
         identities = [identity or call_id(n) for n, identity in enumerate(ids[: len(answers)])]
         whole = self._answered(answers, identities)
         turn = whole.find(_TURN)
         stops = [found for stop in self.template.stop_texts if (found := whole.find(stop, turn)) >= 0]
-        # The stop token is encoded with what follows it: some tokenizers treat the begin of a text in another way.
-        after = self.encode(whole[min(stops) :]) if turn >= 0 and stops else []
-        if not after or after[0] not in self.stop_ids:
-            raise ModelError(
-                "the chat template does not end a turn that calls tools with a stop token of the model, so the tools' "
-                "answers cannot be appended; give another template with --chat-template FILE"
-            )
-        return after[1:]
+        if turn < 0 or not stops:
+            raise ModelError(_NO_STOP)
+        return whole[min(stops) :]
 
     def read(self, token_ids: Sequence[int], tools: Sequence[ToolSpec] = ()) -> Turn:
         """A sampled turn as text, with the tool calls in it; `tools` give their arguments' types where the form has

@@ -71,11 +71,14 @@ class RolloutTokens:
         self.tool_calls += len(answers)
         self.tool_errors += errors
 
+    def rows(self) -> list[TokenRow]:
+        """Each row up to the last id that was sampled in it; a row without any is left out."""
+        return [*self._rows, *self._current_row()]
+
     def trajectory(
         self, env: EnvClient, spec: RolloutSpec, finish: Finish, reward: float, answer: ComputeRewardAnswer
     ) -> Trajectory:
-        """The whole as a trajectory, each row up to the last id that was sampled in it; rows without any are left
-        out."""
+        """The whole as a trajectory."""
         messages: list[dict[str, Any]] = [
             m.model_dump(exclude_none=True) for m in [*self.rollout.messages, *self.completion]
         ]
@@ -85,7 +88,7 @@ class RolloutTokens:
             task_id=self.rollout.task_id,
             rollout_id=self.rollout.rollout_id,
             group=spec.group,
-            rows=[*self._rows, *self._current_row()],
+            rows=self.rows(),
             policy_version=spec.policy_version,
             finish=finish,
             messages=messages,

@@ -11,7 +11,7 @@ from envport_protocol.messages import ToolSpec
 from envport_trainer.conversation.reasoning import opens_reasoning, split_reasoning
 from envport_trainer.conversation.tool_formats import FORMATS, ToolFormat
 from envport_trainer.conversation.tool_formats.xml import with_types
-from envport_trainer.conversation.untrusted import Defuser, plain_separators, special_texts
+from envport_trainer.conversation.untrusted import Defuser, added_texts, special_texts, turn_marks
 from envport_trainer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ChatTemplate:
     def harmless(self, value: Any) -> Any:
         """A JSON value from an environment or a model, without any text that begins or ends a turn."""
         if self._defuser is None:
-            self._defuser = Defuser(self._special | self._separators())
+            self._defuser = Defuser(self._special | self._turn_marks())
         return self._defuser.value(value)
 
     def call(self, name: str, arguments: dict[str, Any], call_id: str) -> dict[str, Any]:
@@ -143,8 +143,9 @@ class ChatTemplate:
                 f"the model's chat template shows no tools, and envport's own writes their calls as hermes, not as "
                 f"{self._tool_format}; give a template with --chat-template FILE, or set tool_format = auto"
             )
-        known = set(self.tokenizer.get_vocab())
-        if not {"<|im_start|>", "<|im_end|>"} <= known:
+        if not {"<|im_start|>", "<|im_end|>"} <= {
+            token.content for token in self.tokenizer.added_tokens_decoder.values()
+        }:
             raise ModelError(
                 f"the model's chat template shows no tools with calls in a known form ({', '.join(FORMATS)}), and its "
                 "tokenizer has no ChatML tokens for envport's own; give a template with --chat-template FILE, or train "
@@ -152,7 +153,7 @@ class ChatTemplate:
             )
         return (files("envport_trainer") / "templates" / "chatml_tools.jinja").read_text(encoding="utf-8")
 
-    def _separators(self) -> set[str]:
+    def _turn_marks(self) -> set[str]:
         contents = ("probe question", "probe reply", "probe rest")
         roles = ("user", "assistant", "user")
         talk = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
@@ -160,7 +161,7 @@ class ChatTemplate:
             rendered = self._render(talk, (), None, prompt=True)
         except ModelError:
             return set()
-        return plain_separators(rendered, contents, self._special)
+        return turn_marks(rendered, contents, self._special | added_texts(self.tokenizer))
 
     def _render(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[ToolSpec], template: str | None, *, prompt: bool

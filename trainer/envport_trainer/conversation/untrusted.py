@@ -1,8 +1,10 @@
 """Text from an environment, made harmless: no document can end the model's turn or open another.
 
-Covered: every special token of the tokenizer, and what a template writes between two turns where that is plain text, as
-Llama 2's [/INST]. Not covered: tags within a turn that are no special tokens, such as </tool_response>; they can make a
-tool's answer look as if it ended, and cannot end the turn.
+Covered: every special token of the tokenizer, the added tokens that a template writes around turns without their being
+marked as special, as DeepSeek's <｜User｜>, and what it writes between two turns as plain text, as Llama 2's [/INST].
+
+Not covered: tags within a turn that are no special tokens, such as </tool_response>; they can make a tool's answer look
+as if it ended, and cannot end the turn.
 """
 
 from __future__ import annotations
@@ -43,13 +45,19 @@ def special_texts(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     return added | {str(text) for text in tokenizer.all_special_tokens}
 
 
-def plain_separators(rendered: str, contents: tuple[str, ...], special: set[str]) -> set[str]:
-    """What stands in `rendered` between each of `contents` and the next, or the end, and holds no special token."""
+def added_texts(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """What the tokenizer turns into one token whatever stands around it, special or not."""
+    return {token.content for token in tokenizer.added_tokens_decoder.values()}
+
+
+def turn_marks(rendered: str, contents: tuple[str, ...], added: set[str]) -> set[str]:
+    """What `rendered`, a conversation of `contents`, writes around them: each of the `added` tokens, and what stands
+    between two contents, or after the last, where that holds no such token."""
     found: set[str] = set()
-    rest = rendered.partition(contents[0])[2]
-    for content in (*contents[1:], ""):
+    rest = rendered
+    for content in (*contents, ""):
         between, _, rest = rest.partition(content) if content else (rest, "", "")
-        mark = between.strip()
-        if len(mark) > 1 and not any(text in between for text in special):
-            found.add(mark)
+        tokens = {token for token in added if token in between}
+        plain = {between.strip()} if content != contents[0] and not tokens else set[str]()
+        found |= {mark for mark in tokens | plain if len(mark.strip()) > 1}
     return found

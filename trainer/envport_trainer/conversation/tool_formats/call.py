@@ -36,8 +36,9 @@ def problem_call(problem: str) -> ToolCall:
 
 
 def parse_json(text: str, start: int = 0) -> Parsed:
-    """The JSON value that begins at `start`, whitespace before it passed over. Python's reader takes more than JSON has,
-    such as NaN: the client refuses what cannot be sent.
+    """The JSON value that begins at `start`, whitespace before it passed over.
+
+    Python's reader takes more than JSON has, such as NaN: the client refuses what cannot be sent.
 
     Raises:
         ValueError: it is no JSON, or is nested too deeply.
