@@ -29,7 +29,7 @@ def tool_spam(history: History, settings: AlarmSettings, ease: float) -> Finding
 
 
 def untrainable(history: History, settings: AlarmSettings, ease: float) -> Finding | None:
-    """Mean share of rollouts that were dropped, or in a group of equal rewards, is over `untrainable_limit`."""
+    """Mean share of rollouts that were not trained on is over `untrainable_limit`."""
     now = history.span("untrainable_share")[-settings.window :]
     if len(now) < settings.window or now.mean < settings.untrainable_limit * ease:
         return None

@@ -36,7 +36,7 @@ class AlarmSettings(BaseModel):
     tool_spam: Severity = "warn"
     """More tool calls, and no more reward."""
     untrainable: Severity = "warn"
-    """Most rollouts teach nothing: their group's rewards are equal, or they were dropped."""
+    """Most rollouts teach nothing: their group's rewards are equal, they have no score, or they came too late."""
     mismatch: Severity = "warn"
     """Sampler and trainer disagree about the probability of the same tokens."""
     gradient: Severity = "warn"
