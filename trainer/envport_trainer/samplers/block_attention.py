@@ -33,16 +33,15 @@ QUERY_TOKENS = 512
 class SharedKeys:
     """Keys of a run of blocks that the running requests `first` to `end` share."""
 
-    __slots__ = ("blocks", "end", "first", "start", "stem")
+    __slots__ = ("end", "first", "piece", "start")
 
     def __init__(self, piece: Piece, start: int, first: int) -> None:
-        self.stem, self.blocks = piece.stem, slice(piece.first * BLOCK, piece.end * BLOCK)
+        self.piece = piece
         self.start, self.first, self.end = start, first, first + 1
 
     def at(self, layer: int) -> Tensor:
         """(2, kv_heads, n, D)"""
-        assert self.stem.kv is not None
-        return self.stem.kv[layer, :, :, self.blocks]
+        return self.piece.kv[layer]
 
 
 @dataclass(slots=True)
@@ -50,7 +49,9 @@ class _LaneRows:
     """The requests of a lane, as numbers of the running requests, and the lengths of what they have of their own."""
 
     lane: Lane
-    rows: Tensor
+    rows: Tensor | slice
+    """A slice where the lane has them in the same order: views instead of copies."""
+    count: int
     length: Tensor
     longest: int
 
@@ -59,7 +60,7 @@ class RunningRows:
     """One new token for each of B requests, in an order in which those that share keys stand together."""
 
     def __init__(self, rows: Sequence[Row], lanes: Sequence[Lane], device: torch.device) -> None:
-        self.rows = sorted(rows, key=lambda row: [(id(piece.stem), piece.first, piece.end) for piece in row.shared])
+        self.rows = in_order(rows)
         self.shared = _shared_keys(self.rows)
         self._base = max((row.own_start for row in self.rows), default=0)
         self._scores: Tensor | None = None
@@ -67,7 +68,8 @@ class RunningRows:
         self._lanes = [
             _LaneRows(
                 lane,
-                torch.tensor([number[row] for row in lane.rows], device=device),
+                _selection([number[row] for row in lane.rows], device),
+                len(lane.rows),
                 torch.tensor([row.position - row.own_start for row in lane.rows], device=device),
                 max(row.position - row.own_start for row in lane.rows),
             )
@@ -116,7 +118,7 @@ class RunningRows:
     @staticmethod
     def _store(own: _LaneRows, layer: int, key: Tensor, value: Tensor) -> None:
         keys, values = own.lane.kv[layer]
-        places = torch.arange(len(own.rows), device=own.rows.device)
+        places = torch.arange(own.count, device=own.length.device)
         keys[places, :, own.length] = key[:, own.rows].transpose(0, 1)
         values[places, :, own.length] = value[:, own.rows].transpose(0, 1)
 
@@ -125,7 +127,7 @@ class RunningRows:
         """(kv_heads, n, rep, places), the places after the new token hidden."""
         heads, _, rep, dim = query.shape
         width = _whole(own.longest + 1)
-        keys = own.lane.kv[layer, 0, : len(own.rows), :, :width]  # (n, kv_heads, width, D)
+        keys = own.lane.kv[layer, 0, : own.count, :, :width]  # (n, kv_heads, width, D)
         mine = query[:, own.rows].transpose(0, 1).reshape(-1, rep, dim)
         scores = product(mine, keys.flatten(0, 1).transpose(1, 2))
         hidden = torch.arange(width, device=query.device) > own.length[:, None]
@@ -137,7 +139,7 @@ class RunningRows:
         width = _whole(own.longest + 1)
         mine = weights[:, own.rows, :, self._base : self._base + width].transpose(0, 1).reshape(-1, rep, width)
         total = out[:, own.rows].transpose(0, 1).reshape(-1, rep, dim)
-        values = own.lane.kv[layer, 1, : len(own.rows), :, :width].flatten(0, 1)
+        values = own.lane.kv[layer, 1, : own.count, :, :width].flatten(0, 1)
         out[:, own.rows] = add_values(total, mine, values).view(-1, heads, rep, dim).transpose(0, 1)
 
 
@@ -183,8 +185,8 @@ class StepPlan:
     def stored(self, piece: Piece, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values (kv_heads, n, D) of the blocks, from this row where they are computed in it."""
         if piece.stem.kv is not None:
-            kv = piece.stem.kv[layer, :, :, piece.first * BLOCK : piece.end * BLOCK]
-            return kv[0], kv[1]
+            keys, values = piece.kv[layer]
+            return keys, values
         begin = next(segment.places.start for segment in self.segments if segment.stem is piece.stem)
         k, v = self.kept[layer]
         places = slice(begin + piece.first * BLOCK, begin + piece.end * BLOCK)
@@ -211,6 +213,17 @@ def _causal(query: Tensor, keys: Tensor, values: Tensor, start: int) -> Tensor:
     weights = scores.masked_fill_(hidden[:, None], float("-inf")).softmax(-1).flatten(1, 2)
     total = query.new_zeros(heads, count * rep, dim)
     return add_values(total, weights, values[:, :seen]).view(heads, count, rep, dim)
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those that share keys together."""
+    return sorted(rows, key=lambda row: [(id(piece.stem), piece.first, piece.end) for piece in row.shared])
+
+
+def _selection(numbers: list[int], device: torch.device) -> Tensor | slice:
+    if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        return slice(numbers[0], numbers[0] + len(numbers))
+    return torch.tensor(numbers, device=device)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

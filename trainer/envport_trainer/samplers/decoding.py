@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from envport_trainer.learning.policy import output_weight
-from envport_trainer.samplers.block_attention import LEAST_ROWS, RunningRows, Segment, StepPlan
+from envport_trainer.samplers.block_attention import LEAST_ROWS, RunningRows, Segment, StepPlan, in_order
 from envport_trainer.samplers.choosing import choose
 from envport_trainer.samplers.prefixes import BLOCK, Piece, PrefixIndex, Stem, block_names
 from envport_trainer.samplers.row_storage import Lanes
@@ -67,6 +67,7 @@ class Decoder:
         self._users: Counter[bytes] = Counter()
         """Running requests by the names of their prompts' blocks."""
 
+    @torch.inference_mode()
     def drop(self, row: Row) -> None:
         """Nobody waits for `row` any more."""
         if row in self._reserved:
@@ -159,16 +160,15 @@ class Decoder:
         for segment in segments.values():
             begin = segment.places.start
             segment.stem.kv = kept[:, :, :, begin : begin + BLOCK * len(segment.stem.names)].clone()
+        alone: dict[Row, list[Piece]] = {}
         for row in newcomers:
             segment = segments[row.prompt]
             pieces = [*segment.before, Piece(segment.stem, 0, len(segment.stem.names))]
-            row.shared, alone = _split(pieces, self._shared_blocks(row, others=2))
-            parts = [
-                piece.stem.kv[:, :, :, piece.first * BLOCK : piece.end * BLOCK]
-                for piece in alone
-                if piece.stem.kv is not None
-            ]
+            row.shared, alone[row] = _split(pieces, self._shared_blocks(row, others=2))
+        for row in in_order(newcomers):
+            segment = segments[row.prompt]
             rest = segment.places.start + BLOCK * len(segment.stem.names)
+            parts = [piece.kv for piece in alone[row]]
             self.lanes.put(row, torch.cat([*parts, kept[:, :, :, rest : segment.places.stop]], 3))
             self.rows.append(row)
         self._running = None

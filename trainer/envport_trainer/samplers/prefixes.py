@@ -38,6 +38,12 @@ class Piece(NamedTuple):
     first: int
     end: int
 
+    @property
+    def kv(self) -> Tensor:
+        """(layers, 2, kv_heads, n, D), a view."""
+        assert self.stem.kv is not None
+        return self.stem.kv[:, :, :, self.first * BLOCK : self.end * BLOCK]
+
 
 class PrefixIndex:
     """The stems that requests to come may begin with: of one version of the weights, at most `most_blocks` blocks, of

@@ -1,7 +1,7 @@
 """The keys and values that each request has to itself, in lanes of one capacity each.
 
-A request moves to the lane of twice the capacity when it outgrows its own, so memory stays below twice what is used, and
-a short request is not computed at the length of a long one.
+A request moves to the lane of twice the capacity when it outgrows its own, so memory stays below twice what is used,
+and a short request is not computed at the length of a long one.
 """
 
 from __future__ import annotations

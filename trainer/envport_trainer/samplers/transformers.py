@@ -131,11 +131,17 @@ class TransformersSampler:
     # From here on: the sampler's own thread.
 
     def _run(self) -> None:
-        while self._take_jobs():
-            if self._decoder.rows or self._decoder.waiting:
-                self._step()
+        told = SamplerError("the sampler was closed while it sampled")
+        try:
+            while self._take_jobs():
+                if self._decoder.rows or self._decoder.waiting:
+                    self._step()
+        except Exception as error:  # noqa: BLE001 - a boundary: it ends the thread, and those who wait hear of it
+            told = SamplerError(f"the sampler ended: {type(error).__name__}: {error}")
+            told.__cause__ = error
+        self._closed.set()
         for ticket in self._tickets.values():
-            ticket.fail(SamplerError("the sampler was closed while it sampled"))
+            ticket.fail(told)
 
     def _take_jobs(self) -> bool:
         """Do what was asked for, waiting where there is nothing else to do. False when told to stop."""
