@@ -36,7 +36,7 @@ def test_everything_comes_back_as_it_was(tmp_path):
         step=10,
         model=model.state_dict(),
         optimizer=optimizer.state_dict(),
-        tasks_taken={"0:train": 80},
+        tasks={"stream": {"taken": [80]}, "pipeline": {"pending": [], "number": 0}},
         config={"seed": 3, "envs": [{"weight": 1.0}]},
         extra={"note": "ä"},
     )
@@ -46,8 +46,8 @@ def test_everything_comes_back_as_it_was(tmp_path):
     assert loaded.model.keys() == saved.model.keys()
     assert all(torch.equal(loaded.model[name], tensor) for name, tensor in saved.model.items())
     assert loaded.model["lm_head.weight"] is loaded.model["model.embed_tokens.weight"]
-    plain = (loaded.step, loaded.tasks_taken, loaded.config, loaded.extra)
-    assert plain == (saved.step, saved.tasks_taken, saved.config, saved.extra)
+    plain = (loaded.step, loaded.tasks, loaded.config, loaded.extra)
+    assert plain == (saved.step, saved.tasks, saved.config, saved.extra)
     assert_same_next_step(model, optimizer, loaded)
 
 

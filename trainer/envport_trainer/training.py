@@ -212,6 +212,7 @@ class _Run:
             [source.env for source in self.stream.sources],
             sampled(config.model, self.sampler, self.chat),
             replace(self.limits, temperature=0.0),
+            step=self.step,
             split=config.eval_split,
             n=config.eval_tasks,
             seed=config.seed,

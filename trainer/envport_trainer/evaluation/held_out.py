@@ -33,14 +33,16 @@ class HeldOut(NamedTuple):
 
 
 async def evaluate_held_out(
-    envs: Sequence[EnvClient], model: EvalModel, limits: RolloutLimits, *, split: str, n: int, seed: int
+    envs: Sequence[EnvClient], model: EvalModel, limits: RolloutLimits, *, step: int, split: str, n: int, seed: int
 ) -> HeldOut | None:
-    """`model` on `n` tasks of each environment's `split`; None where it fails, which is told: the run does not depend
-    on it."""
+    """`model`, as it is after `step` updates, on `n` tasks of each environment's `split`; None where that fails.
+
+    It is told then, and no more: the run does not depend on it.
+    """
     try:
         results = [await evaluate(env, model, limits, split=split, n=n, seed=seed) for env in envs]
     except (TrainerError, TransportError, WireError, ProtocolError) as error:
-        logger.warning("the evaluation failed, the training goes on: %s", error)
+        logger.warning("the evaluation after step %d failed, the training goes on: %s", step, error)
         return None
     rows = [row for result in results for row in result.rows if row.reward is not None]
     reward = Estimate.of([row.reward for row in rows if row.reward is not None])

@@ -17,6 +17,7 @@ from envport_trainer.algorithm.losses import policy_loss
 from envport_trainer.algorithm.mismatch import correct
 from envport_trainer.errors import TrainerError
 from envport_trainer.learning import ranks
+from envport_trainer.learning.optimizers import make_optimizer
 from envport_trainer.learning.packing import PackedBatch, pack
 from envport_trainer.learning.reference import Reference, initial_policy
 from envport_trainer.learning.update_measures import UpdateMeasures
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MAX_MISMATCH = 0.2
 """Mean |log pi - log mu| of the first update; bf16 on both sides gives 0.03 to 0.06, another temperature over 0.4."""
 MAX_SKIPPED = 3
+MIN_MICRO_BATCH = 128
+"""Tokens. Below it a rollout is mostly longer, and rollouts are not split."""
 
 
 class Learner:
@@ -50,10 +53,8 @@ class Learner:
         self.policy, self.config = policy, config
         self.reference = (reference or initial_policy(policy)) if config.kl_weight else None
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
-        )
-
+        self.optimizer = make_optimizer(self.parameters, config)
+        self.micro_batch_tokens = config.micro_batch_tokens
         self.skipped = 0
         """Updates left out in a row because their gradient was not finite."""
 
@@ -66,7 +67,7 @@ class Learner:
         device = self.policy.model.device
         advantages = shared_advantages(groups, self.config.advantage)
         rows = training_rows(groups, advantages, self.config.truncated)
-        batches = pack(rows, self.config.micro_batch_tokens, device)
+        batches = pack(rows, self.micro_batch_tokens, device)
         weight_R, total = self._token_weights(rows, rollouts=sum(map(len, groups)))
         seen = UpdateMeasures(device, with_kl=self.reference is not None)
         for batch in batches:
@@ -151,6 +152,13 @@ class Learner:
 
     def _lr(self, step: int) -> float:
         return self.config.lr * min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+
+    def halve_micro_batch(self) -> bool:
+        """Forget a half-made gradient, and have the next update compute half as many tokens at a time. False where that
+        would be too few to matter."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.micro_batch_tokens //= 2
+        return self.micro_batch_tokens >= MIN_MICRO_BATCH
 
     def state(self) -> dict[str, Any]:
         """The optimizer's state."""

@@ -37,4 +37,5 @@ def make_learner(config: TrainConfig, loaded: LoadedModel) -> Learner:
         ModelError: the architecture cannot be trained here.
         TrainerError: the optimizer is not there.
     """
-    return Learner(Policy.under_plan(loaded.model, config.precision), config)
+    policy = Policy.under_plan(loaded.model, config.precision, gradient_checkpointing=config.gradient_checkpointing)
+    return Learner(policy, config)

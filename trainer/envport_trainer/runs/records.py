@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from envport_trainer.alarms.watch import Watch
 from envport_trainer.recording.alarm_log import AlarmLog
 from envport_trainer.recording.curve import draw_curve
+from envport_trainer.recording.logged_rollout import Evaluated
 from envport_trainer.recording.metrics import FILE_NAME, MetricsLog, read_metrics
 from envport_trainer.recording.rollout_log import RolloutLog
 from envport_trainer.recording.run_facts import run_facts, write_run_facts
@@ -76,8 +77,19 @@ class Records:
         else:
             self._metrics.write(step, held_out.values)
             self._lines.append({"step": step, **held_out.values})
-        weights = [{part.name: part.weight for part in manifest.rewards} for manifest in self._manifests]
-        self._rollouts.write_eval(step, list(zip(held_out.results, weights, strict=True)))
+        self._rollouts.write_eval(
+            step,
+            [
+                Evaluated(
+                    env=result.env_url,
+                    env_digest=result.env_digest,
+                    split=result.split,
+                    rows=result.rows,
+                    weights={part.name: part.weight for part in manifest.rewards},
+                )
+                for result, manifest in zip(held_out.results, self._manifests, strict=True)
+            ],
+        )
 
     def look_for_alarms(self) -> Alarm | None:
         """Tell the alarms that the last step gives cause for; the first that stops the run is returned."""
