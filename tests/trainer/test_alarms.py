@@ -233,6 +233,11 @@ def test_an_evaluation_before_the_first_steps_is_no_start_to_compare_with():
     assert alarm == the_alarm(lines)
 
 
+def test_held_out_reward_that_falls_alone_is_no_overfitting():
+    falls = run_of(reward=flat(1), eval__reward=at_evaluations(lambda step: 0.9 - 0.006 * step))
+    assert told(falls) == []
+
+
 def test_held_out_reward_that_rises_more_slowly_is_no_overfitting():
     lines = run_of(
         reward=rising(1),

@@ -118,7 +118,7 @@ def test_draws_follow_the_weights():
         assert drawn[index] > 0
 
 
-@pytest.mark.parametrize("rewards", [NEVER, ALWAYS, [0.3] * 7])
+@pytest.mark.parametrize("rewards", [NEVER, ALWAYS, [0.3] * 7, [0.3, 0.1 + 0.2] * 4])
 def test_there_is_no_draw_while_no_task_has_a_spread(rewards):
     known = Difficulty()
     assert known.draw(0, random.Random(0)) is None
@@ -133,6 +133,16 @@ def test_what_is_observed_counts_from_the_next_draw_on():
     assert {known.draw(0, random.Random(n)) for n in range(50)} == {0}
     known.observe(1, 0, HALF)
     assert {known.draw(0, random.Random(n)) for n in range(50)} == {0, 1}
+
+
+def test_draws_follow_the_age_of_what_was_measured():
+    """The never solved task has 0.05 / 1.1 of the weight when it is new, and half of it in the end."""
+    known = Difficulty()
+    known.observe(0, 0, NEVER)
+    known.observe(1, 0, HALF)
+    for step, share in [(0, 0.05 / 1.1), (10_000, 0.5)]:
+        drawn = sum(known.draw(step, random.Random(n)) == 0 for n in range(4000))
+        assert drawn == pytest.approx(4000 * share, abs=5 * (4000 * share * (1 - share)) ** 0.5)
 
 
 def test_a_stream_explores_half_of_the_time_and_else_takes_what_teaches():
