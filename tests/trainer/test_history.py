@@ -17,7 +17,7 @@ from .bytewise import byte_tokenizer, ids_of, text_of
 LOOK = ToolSpec(name="look", parameters={"type": "object", "properties": {"at": {"type": "string"}}})
 TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}"
 CALLS = (
-    "{% for c in m.tool_calls or [] %}\n<tool_call>\n"
+    "{% for c in m.tool_calls or [] %}{{ '\\n' }}<tool_call>\n"
     '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}\n</tool_call>{% endfor %}'
 )
 END = "<|im_end|>\n"
