@@ -285,6 +285,10 @@ def test_length_that_brings_reward_is_no_alarm_and_length_that_goes_on_without_i
     assert the_alarm(grows_on).step > 60
 
 
+def test_one_step_of_long_completions_is_no_growth():
+    assert told(run_of(reward=flat(1), completion_tokens=lambda step: 1500 if step == 60 else 100)) == []
+
+
 def test_completions_that_are_cut_off_ever_more_raise_the_alarm_even_with_the_reward():
     alarm = the_alarm(run_of(reward=rising(1), truncated_share=lambda step: 0.01 * step % 2))
     assert alarm.name == "length"
