@@ -86,7 +86,8 @@ def _environment() -> Environment:
     environment.filters["clock"] = _clock
     environment.filters["signed"] = lambda value: f"{value:+.3f}"
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    environment.globals.update(chart=chart, turns_of=turns_of)
+    functions: dict[str, Any] = {"chart": chart, "turns_of": turns_of}
+    environment.globals |= functions
     return environment
 
 
