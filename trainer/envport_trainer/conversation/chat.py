@@ -215,6 +215,6 @@ class Chat:
         """Special tokens that are left out of a turn's text: all but those of its tool calls and reasoning."""
         if self._dropped_ids is None:
             kept = {*self.template.form().markers, *TAGS}
-            numbers = self.tokenizer.convert_tokens_to_ids(sorted(special_texts(self.tokenizer) - kept))
-            self._dropped_ids = frozenset(numbers)
+            dropped = special_texts(self.tokenizer) - kept
+            self._dropped_ids = frozenset(int(str(self.tokenizer.convert_tokens_to_ids(text))) for text in dropped)
         return self._dropped_ids
