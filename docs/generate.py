@@ -20,10 +20,11 @@ from envport.cli import app
 from envport_protocol.errors import EnvportError, WireError
 from envport_protocol.messages import PROTOCOL_VERSION
 from envport_protocol.server.openapi import openapi_document
+from envport_trainer.alarms.settings import AlarmSettings
 from envport_trainer.config import EnvSource, TrainConfig
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).parent
@@ -145,7 +146,15 @@ def train_config() -> str:
     """The page on the keys of a training run: a table for the top level, one for the `[[env]]` tables."""
     top = [*_keys(TrainConfig, {"envs": "env"}), ""]
     env = ["## `[[env]]`", "", "One table for each environment.", "", *_keys(EnvSource, {}), ""]
-    return "\n".join([TRAIN_CONFIG_HEAD, *top, *env])
+    alarms = [
+        "## `[alarms]`",
+        "",
+        "What warns and what stops: [alarms.md](alarms.md).",
+        "",
+        *_keys(AlarmSettings, {}),
+        "",
+    ]
+    return "\n".join([TRAIN_CONFIG_HEAD, *top, *env, *alarms])
 
 
 def _keys(model: type[BaseModel], toml_names: dict[str, str]) -> list[str]:
@@ -170,7 +179,7 @@ def _strings_under_fields(cls: type) -> dict[str, str]:
     }
 
 
-_TYPES = {"integer": "integer", "number": "number", "string": "text", "array": "list"}
+_TYPES = {"integer": "integer", "number": "number", "string": "text", "array": "list", "boolean": "true or false"}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -184,6 +193,10 @@ def _type(schema: dict[str, Any]) -> str:
         return "list of " + ", ".join(_type(item) for item in schema["prefixItems"])
     if "$ref" in schema.get("items", {}):
         return "tables"
+    if "$ref" in schema:
+        return "table"
+    if "enum" in schema.get("items", {}):
+        return f"list of {_type(schema['items'])}"
     if schema["type"] == "null":
         return "none"
     kind = "path" if schema.get("format") == "path" else _TYPES[schema["type"]]
@@ -197,6 +210,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None:
         return "none"
+    if isinstance(value, BaseModel):
+        return "see below"
     shown = json.dumps(str(value) if isinstance(value, Path) else value)
     return f"`{shown}`"
 

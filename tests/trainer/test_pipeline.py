@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -245,6 +246,17 @@ async def test_truncated_rollouts_are_dropped_where_that_is_asked_for():
     dropped = await Cut(lambda _: [0.0] * 3).pipeline(wanted=1, truncated="drop").next_step()
     assert rewards(kept.groups) == [[0.0, 1.0, 2.0]]
     assert (rewards(dropped.groups), [t.reward for t in dropped.flat]) == ([[1.0, 2.0]], [0.0])
+
+
+async def test_groups_whose_components_differ_teach_where_each_counts_by_itself():
+    class Traded(Stage):
+        async def play(self, plan: Any, specs: Sequence[RolloutSpec]) -> list[Trajectory | RolloutFailedError]:
+            parts = [{"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 0.0}]
+            return [replace(trajectory(1.0, spec), rewards=part) for spec, part in zip(specs, parts, strict=True)]
+
+    total = await Traded(lambda _: [0.0] * 2).pipeline(wanted=1, max_refills=0).next_step()
+    each = await Traded(lambda _: [0.0] * 2).pipeline(wanted=1, max_refills=0, by_component=True).next_step()
+    assert (total.groups, rewards(each.groups)) == ([], [[1.0, 1.0]])
 
 
 # With a real server

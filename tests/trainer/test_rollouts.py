@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import threading
 import time
-from collections import Counter
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import envport
@@ -16,26 +13,22 @@ import pytest
 from envport import NotReadyError, ProtocolError, Rollout, TransportError
 from envport.client import EnvClient
 from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
-from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError, UnknownTaskError
-from envport_protocol.messages import Manifest, Split
+from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError
 from envport_trainer.errors import PromptTooLongError, RolloutFailedError
 from envport_trainer.rollouts.playing import (
     RolloutLimits,
     RolloutSpec,
-    StepRollouts,
-    collect_step,
     derive_seed,
     run_rollout,
 )
 from envport_trainer.rollouts.presence import Presence
-from envport_trainer.rollouts.tasks import TaskSource, TaskStream
 from envport_trainer.types import Finish, Trajectory
 
 from .bytewise import byte_chat, ids_of, text_of
 from .scripted import STOP, ScriptedSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from envport_trainer.types import SampleRequest
 
@@ -454,239 +447,3 @@ async def test_a_rollout_that_starts_ends_the_wait_for_an_absent_environment(ser
     async with Comes(serve_env(env), times=1) as client:
         got = await run_rollout(client, sampler, sampler.chat, RolloutSpec("train", 1, seed=1), LIMITS)
     assert (got.reward, client.starts) == (0.5, 4)
-
-
-# The groups of a step
-
-
-class Script:
-    """Groups of rollouts of `texts[group][member]`, and the sampler that says them."""
-
-    def __init__(self, env: EnvClient, texts: Sequence[Sequence[str]]) -> None:
-        self.env, self.texts = env, texts
-        self.asked: list[int] = []
-        by_seed = {
-            derive_seed(self.seed(group, member), 0): text
-            for group, members in enumerate(texts)
-            for member, text in enumerate(members)
-        }
-        self.sampler = ScriptedSampler(byte_chat(), lambda _, request: by_seed[request.seed])
-
-    def seed(self, group: int, member: int) -> int:
-        return 1000 * group + member
-
-    def start_group(self, number: int) -> tuple[EnvClient, list[RolloutSpec]]:
-        self.asked.append(number)
-        seeds = [self.seed(number, member) for member in range(len(self.texts[number]))]
-        return self.env, [RolloutSpec("train", number % 5, seed, group=number) for seed in seeds]
-
-    async def collect(self, wanted: int, max_refills: int, **options: Any) -> StepRollouts:
-        size = len(self.texts[0])
-        return await collect_step(
-            wanted, max_refills, size, self.start_group, self.sampler, self.sampler.chat, LIMITS, **options
-        )
-
-
-def rewards(groups: Sequence[Sequence[Trajectory]]) -> list[list[float]]:
-    return [[t.reward for t in group] for group in groups]
-
-
-async def test_groups_of_equal_rewards_are_replaced_and_still_counted(serve_env, env):
-    async with envport.connect(serve_env(env)) as client:
-        script = Script(client, [["1", "1"], ["0", "1"], ["0", "0"], ["1", "0"], ["0", "1"]])
-        step = await script.collect(wanted=2, max_refills=3)
-    assert script.asked == [0, 1, 2, 3]
-    assert rewards(step.groups) == [[0.0, 1.0], [1.0, 0.0]]
-    assert [t.reward for t in step.flat] == [1.0, 1.0, 0.0, 0.0]
-    assert (step.started, step.dropped, len(step.all)) == (4, 0, 8)
-    assert [{t.group for t in group} for group in step.groups] == [{1}, {3}]
-    assert len(env.started) == 8
-
-
-async def test_the_number_of_replacements_is_bounded(serve_env, env):
-    async with envport.connect(serve_env(env)) as client:
-        script = Script(client, [["1", "1"]] * 9)
-        step = await script.collect(wanted=2, max_refills=3)
-    assert script.asked == [0, 1, 2, 3, 4]
-    assert (step.groups, step.started, len(step.flat), len(env.started)) == ([], 5, 10, 10)
-
-
-async def test_no_more_groups_are_started_than_are_missing(serve_env, env):
-    async with envport.connect(serve_env(env)) as client:
-        script = Script(client, [["0", "1"]] * 9)
-        step = await script.collect(wanted=3, max_refills=6)
-    assert script.asked == [0, 1, 2]
-    assert (len(step.groups), step.started, step.flat) == (3, 3, [])
-
-
-async def test_unscored_rollouts_are_dropped_and_a_group_that_lost_half_is_replaced(serve_env, env, caplog):
-    counted: list[float] = []
-    async with envport.connect(serve_env(env)) as client:
-        texts = [["none", "0", "none", "1"], ["0", "none", "1", "1"], ["1", "0", "0", "0"]]
-        script = Script(client, texts)
-        step = await script.collect(2, 1, on_rollout=lambda t: counted.append(t.reward))
-    assert rewards(step.groups) == [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
-    assert [t.reward for t in step.flat] == [0.0, 1.0]
-    assert (step.started, step.dropped, len(step.all), len(counted)) == (3, 3, 9, 9)
-    dropped = [r.getMessage() for r in caplog.records if "dropped, not scored" in r.getMessage()]
-    assert len(dropped) == 3
-    assert all("the environment gave no reward" in message for message in dropped)
-
-
-class LongPromptEnv(NumberEnv):
-    """The prompt of task 0 is over any limit."""
-
-    def tasks(self, split: str) -> list[EnvTask]:
-        return [EnvTask("long", prompt="word " * 2000), *super().tasks(split)[1:]]
-
-
-async def test_a_prompt_that_leaves_no_room_drops_its_group_and_another_takes_its_place(serve_env):
-    async with envport.connect(serve_env(LongPromptEnv())) as client:
-        script = Script(client, [["0", "1"]] * 3)
-        step = await script.collect(wanted=2, max_refills=1)
-    assert [group[0].task_id for group in step.groups] == ["train-1", "train-2"]
-    assert [type(failure) for failure in step.failures] == [PromptTooLongError] * 2
-    assert (step.started, step.dropped, step.flat) == (3, 2, [])
-
-
-class MeetingEnv(NumberEnv):
-    """Every start, and then every reward, waits until all rollouts of the step are there at once."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.starts, self.scores = (threading.Barrier(count, timeout=30) for _ in range(2))
-
-    def start_rollout(self, rollout_id: str, seed: int) -> None:
-        super().start_rollout(rollout_id, seed)
-        self.starts.wait()
-
-    def compute_reward(self, completion: str) -> dict[str, float | None]:
-        self.scores.wait()
-        return super().compute_reward(completion)
-
-
-async def test_all_rollouts_of_a_step_are_in_the_environment_at_once(serve_env):
-    env = MeetingEnv(32)
-    async with envport.connect(serve_env(env)) as client:
-        script = Script(client, [["0", "1"] * 4] * 4)
-        step = await script.collect(wanted=4, max_refills=0)
-    assert rewards(step.groups) == [[0.0, 1.0] * 4] * 4
-    assert (len(env.started), step.dropped) == (32, 0)
-
-
-async def test_cancelling_a_step_ends_its_rollouts_at_the_server(serve_env, env):
-    """One is cancelled while it begins, which takes no time, and the other while it is scored."""
-    both, release = asyncio.Event(), threading.Event()
-    loop, begun, held = asyncio.get_running_loop(), count(1), count(1)
-
-    def hold(place: str) -> None:
-        if place == "compute_reward" or next(begun) == 2:
-            if next(held) == 2:
-                loop.call_soon_threadsafe(both.set)
-            release.wait(20)
-
-    env.fail = hold
-    async with envport.connect(serve_env(env)) as client:
-        script = Script(client, [["0", "1"]])
-        work = asyncio.create_task(script.collect(wanted=1, max_refills=0))
-        await asyncio.wait_for(both.wait(), 20)
-        work.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(work, 20)
-        assert env.ended != []
-        assert script.sampler.open == 0
-        release.set()
-    assert sorted(env.ended) == sorted(env.started)
-
-
-# Seeds and the order of tasks
-
-
-def test_a_seed_depends_on_every_part_and_stays_the_same_for_ever():
-    assert derive_seed(0, "rollout", 3, 1) == derive_seed(0, "rollout", 3, 1)
-    parts = [(), (0,), (1,), ("1",), (0, 1), (1, 0), ((0, 1),), ("order", 0), ("source", 0)]
-    seeds = [derive_seed(*part) for part in parts]
-    assert len(set(seeds)) == len(parts)
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert derive_seed(7, "order", 0, 1) == 1309577809406592197
-
-
-class Split3(EnvClient):
-    """An environment with three tasks, an endless split and an empty one; nothing is served."""
-
-    def __init__(self, url: str = "http://env") -> None:
-        super().__init__(url, timeout_s=None, retry_for_s=0.0, http=None)
-
-    @property
-    def manifest(self) -> Manifest:
-        splits = [Split(name="train", size=3), Split(name="endless", size=None), Split(name="empty", size=0)]
-        return Manifest(name="split", version="1", splits=splits)
-
-
-def stream(seed: int = 0, *, split: str = "train") -> TaskStream:
-    return TaskStream([TaskSource(Split3(), split, 1.0)], seed, group_size=2)
-
-
-def order(of: TaskStream, steps: range, groups: int = 1) -> list[int]:
-    return [of.start_group(step, number)[1][0].index for step in steps for number in range(groups)]
-
-
-def test_every_pass_over_a_split_takes_each_task_once_in_another_order():
-    taken = order(stream(), range(60))
-    passes = [tuple(taken[start : start + 3]) for start in range(0, 60, 3)]
-    assert all(sorted(one) == [0, 1, 2] for one in passes)
-    assert len(set(passes)) > 3
-
-
-def test_the_order_depends_on_the_seed_alone():
-    assert order(stream(1), range(30)) == order(stream(1), range(30))
-    assert order(stream(1), range(30)) != order(stream(2), range(30))
-
-
-def test_the_rollouts_of_a_group_share_their_task_and_the_environments_seed_and_sample_with_their_own():
-    _, specs = stream(4).start_group(7, 2)
-    assert [(s.split, s.group, s.policy_version) for s in specs] == [("train", 2, 7)] * 2
-    assert len({s.index for s in specs}) == 1
-    assert [s.env_seed for s in specs] == [derive_seed(4, "env", 7, 2)] * 2
-    assert [s.seed for s in specs] == [derive_seed(4, "rollout", 7, 2, member) for member in range(2)]
-    seeds = {stream(4).start_group(step, number)[1][0].env_seed for step in range(3) for number in range(3)}
-    assert len(seeds) == 9
-
-
-def test_a_pass_is_shuffled_once(monkeypatch):
-    made: list[tuple[object, ...]] = []
-    monkeypatch.setattr(
-        "envport_trainer.rollouts.tasks.derive_seed", lambda *parts: made.append(parts) or derive_seed(*parts)
-    )
-    order(stream(), range(7))
-    assert [parts[1:] for parts in made if parts[1] == "order"] == [("order", 0, n) for n in range(3)]
-
-
-def test_a_stream_goes_on_where_another_stopped():
-    whole, first, second = stream(5), stream(5), stream(5)
-    expected = [whole.start_group(step, number)[1] for step in range(6) for number in range(4)]
-    got = [first.start_group(step, number)[1] for step in range(3) for number in range(4)]
-    second.taken = list(first.taken)
-    got += [second.start_group(step, number)[1] for step in range(3, 6) for number in range(4)]
-    assert got == expected
-    assert second.taken == whole.taken == [24]
-
-
-def test_an_endless_split_is_taken_in_order():
-    assert order(stream(split="endless"), range(5)) == [0, 1, 2, 3, 4]
-
-
-def test_environments_are_chosen_by_their_weights():
-    often, seldom = Split3("http://often"), Split3("http://seldom")
-    mixed = TaskStream([TaskSource(often, "train", 3.0), TaskSource(seldom, "train", 1.0)], 0, group_size=2)
-    chosen = Counter(mixed.start_group(step, number)[0].url for step in range(100) for number in range(10))
-    # Five standard deviations of a binomial count with p = 3/4.
-    assert chosen["http://often"] == pytest.approx(750, abs=5 * (1000 * 0.75 * 0.25) ** 0.5)
-    assert mixed.taken == [chosen["http://often"], chosen["http://seldom"]]
-
-
-def test_an_unknown_or_empty_split_is_told_before_anything_starts():
-    with pytest.raises(UnknownTaskError, match="http://env has no split 'test'; it has: train, endless, empty"):
-        stream(split="test")
-    with pytest.raises(UnknownTaskError, match="split 'empty' of http://env is empty"):
-        stream(split="empty")

@@ -47,7 +47,7 @@ _FREE_ON_RESUME = frozenset(
         "run_name",
         "alarms",
         "sampler_url",
-        "weight_transfer",
+        "sampler_token_env",
         "gradient_checkpointing",
         "compile",
     }
@@ -164,8 +164,8 @@ class TrainConfig(BaseModel):
     """vLLM is the quick one on a GPU and needs the extra `vllm`; transformers runs anywhere."""
     sampler_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
     """Of the vLLM server, for `vllm-server`."""
-    weight_transfer: Literal["file", "nccl"] = "file"
-    """How a vLLM server gets new weights: a folder that it can read as well, or GPU to GPU. An adapter is a file."""
+    sampler_token_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = None
+    """Environment variable that holds the vLLM server's API key. The file has its name alone."""
     lora_rank: _Count | None = None
     """Train low-rank adapters of this rank in place of all weights; needs the extra `lora`."""
     lora_alpha: Annotated[float, Field(gt=0)] = 32.0
@@ -180,8 +180,9 @@ class TrainConfig(BaseModel):
     """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
-    micro_batch_tokens: _Count = 4096
-    """Tokens of one forward and backward pass. Bounds memory; the gradient does not depend on it."""
+    micro_batch_tokens: _Count = 2048
+    """Most tokens of one forward and backward pass. Bounds memory, about 0.6 MB a token in a model of 135M; the
+    gradient does not depend on it."""
     vllm_memory: Annotated[float, Field(gt=0, le=0.95)] = 0.4
     """Share of the GPU's memory for vLLM; the trainer needs the rest on the same device."""
 
@@ -232,6 +233,8 @@ class TrainConfig(BaseModel):
                 "history = template may split a rollout in several rows, and gspo and the geometric correction weigh "
                 "it as one; use history = append, or another loss and correction"
             )
+        if self.alarms.plateau != "off" and self.eval_every is None:
+            raise ValueError("alarms.plateau looks at evaluations; set eval_every")
         places = [(env.url.rstrip("/"), env.split) for env in self.envs]
         if len(set(places)) < len(places):
             raise ValueError("two [[env]] entries have the same url and split; give one of them both weights")
@@ -336,7 +339,7 @@ def _explain_one(
         return f"{source}needs {what}" if in_env else f"{source}needs a model: a line model = NAME, or --model NAME"
     if not place:
         return source + message.removeprefix("Value error, ")
-    if place[-1] == "token_env":
+    if place[-1] in ("token_env", "sampler_token_env"):
         return f"{source}{key} is no name of an environment variable; put the token in one, and its name here"
     if kind == "string_pattern_mismatch":
         todo = "expected one with http:// or https://" if "://" in str(seen) else "put http:// before it"

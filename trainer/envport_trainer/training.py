@@ -32,6 +32,7 @@ from envport_trainer.evaluation.evaluate import sampled
 from envport_trainer.evaluation.held_out import evaluate_held_out
 from envport_trainer.learning.learner import check_agreement
 from envport_trainer.learning.making import load_trained, make_learner
+from envport_trainer.models.card import card_of_run
 from envport_trainer.models.folder import save_model, stop_ids
 from envport_trainer.recording.measurements import measure
 from envport_trainer.recording.progress import TrainProgress
@@ -82,11 +83,15 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, env_tokens: Mapping[str, str] = MappingProxyType({})
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    env_tokens: Mapping[str, str] = MappingProxyType({}),
+    sampler_token: str | None = None,
 ) -> TrainResult:
     """Run `config` to its last step, or until Ctrl-C or an alarm that stops; the folder then holds the model, and a
     checkpoint once a step was done. `env_tokens` has the tokens of environments by their URLs, as these stand in
-    `config`; each is sent to its own environment alone, and is written nowhere.
+    `config`; each is sent to its own environment alone, `sampler_token` to the vLLM server; they are written nowhere.
 
     Raises:
         TrainerError: what a person can mend: a bad model, an output folder in use, an environment that stays away.
@@ -95,12 +100,17 @@ def train(
     """
     state = earlier_state(config, resume=resume)
     policy = load_trained(config)
-    return asyncio.run(_Run(config, policy, state, env_tokens).to_the_end())
+    return asyncio.run(_Run(config, policy, state, env_tokens, sampler_token).to_the_end())
 
 
 class _Run:
     def __init__(
-        self, config: TrainConfig, loaded: LoadedModel, state: TrainState | None, env_tokens: Mapping[str, str]
+        self,
+        config: TrainConfig,
+        loaded: LoadedModel,
+        state: TrainState | None,
+        env_tokens: Mapping[str, str],
+        sampler_token: str | None,
     ) -> None:
         self.config, self.loaded, self.env_tokens = config, loaded, env_tokens
         self.learner = make_learner(config, loaded)
@@ -118,7 +128,7 @@ class _Run:
         self.stopped_by: Alarm | None = None
         self.agreed = False
         """Whether trainer and sampler were seen to agree in this process's first update."""
-        self.sampler: Sampler = make_sampler(config, loaded, stops)
+        self.sampler: Sampler = make_sampler(config, loaded, stops, sampler_token)
         if state is not None:
             self.sampler.update_weights(loaded.model)
 
@@ -135,7 +145,8 @@ class _Run:
                             break
                 self._save()
                 self.records.draw()
-            save_model(self.loaded.model, self.loaded.tokenizer, self.config.output / MODEL)
+            card = card_of_run(self.config.output, self.step)
+            save_model(self.loaded.model, self.loaded.tokenizer, self.config.output / MODEL, card=card)
         finally:
             self.sampler.close()
         return TrainResult(self.step, bool(self.interruption), self.config.output, self.stopped_by)
@@ -234,6 +245,7 @@ class _Run:
             max_refills=config.max_refills,
             max_staleness=config.max_staleness,
             truncated=config.truncated,
+            by_component=config.advantage == "gdpo",
         )
         stack.push_async_callback(self.pipeline.close)
         if self.resumed is not None:

@@ -87,9 +87,10 @@ def train(
 
     settings = TrainConfig.from_toml(config, overrides)
     env_tokens = tokens_of(settings.envs, env_token)
+    sampler_token = sampler_token_of(settings.sampler_token_env)
     quiet_transformers()
     remark(f"loading {settings.model}")
-    _report(run(settings, resume=resume, env_tokens=env_tokens), settings, as_json)
+    _report(run(settings, resume=resume, env_tokens=env_tokens, sampler_token=sampler_token), settings, as_json)
 
 
 def tokens_of(envs: Sequence[EnvSource], env_token: str | None) -> dict[str, str]:
@@ -118,6 +119,19 @@ def tokens_of(envs: Sequence[EnvSource], env_token: str | None) -> dict[str, str
             param_hint="--env-token",
         )
     return dict.fromkeys((env.url for env in envs), env_token)
+
+
+def sampler_token_of(variable: str | None) -> str | None:
+    """The value of the variable that the file names.
+
+    Raises:
+        typer.BadParameter: it is not set.
+    """
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise typer.BadParameter(f"{variable} is not set, and the file says sampler_token_env = {variable!r}")
+    return os.environ[variable]
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import io
 import json
 import logging
 import math
-import os
 import threading
 import uuid
 from dataclasses import dataclass
@@ -162,7 +161,7 @@ class _Wandb:
         )
         try:
             self._run: Any = wandb.init(
-                project=os.environ.get("WANDB_PROJECT") or PROJECT,
+                project=wandb.setup().settings.project or PROJECT,
                 name=run.name,
                 id=run_id,
                 resume="allow",

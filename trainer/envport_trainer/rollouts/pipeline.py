@@ -101,11 +101,16 @@ class GroupPipeline:
         max_refills: int = 16,
         max_staleness: int = 0,
         truncated: Literal["train", "mask", "drop"] = "train",
+        by_component: bool = False,
     ) -> None:
-        """Groups for the weight updates `version` + 1 to `steps`, `wanted` for each."""
+        """Groups for the weight updates `version` + 1 to `steps`, `wanted` for each.
+
+        A group teaches where its rewards differ, or with `by_component` where those of one component do.
+        """
         self._stream, self._play = stream, play
         self._wanted, self._steps, self._version = wanted, steps, version
         self._max_refills, self._max_staleness, self._truncated = max_refills, max_staleness, truncated
+        self._by_component = by_component
         self._again: list[GroupPlan] = []
         """Groups that began before the run was resumed, to be begun anew."""
         self._playing: list[_Group] = []
@@ -202,9 +207,16 @@ class GroupPipeline:
         members = [t for t in scored if not (drops and t.finish == Finish.LENGTH)]
         others = [t for t in scored if drops and t.finish == Finish.LENGTH]
         # Of less than half of a group, or of equal rewards, there is no baseline to learn from.
-        if 2 * len(members) <= len(attempts) or not has_spread([t.reward for t in members]):
+        if 2 * len(members) <= len(attempts) or not self._differ(members):
             members, others = [], scored
         return _Whole(group.plan, group.version, members, others, failures)
+
+    def _differ(self, members: Sequence[Trajectory]) -> bool:
+        columns = [[t.reward for t in members]]
+        if self._by_component:
+            names = {name for t in members for name in t.rewards}
+            columns = [[t.rewards[name] for t in members if name in t.rewards] for name in names]
+        return any(has_spread(column) for column in columns)
 
     def _drop_stale(self) -> None:
         oldest = self._version - self._max_staleness
@@ -214,7 +226,9 @@ class GroupPipeline:
             self._stale_groups += 1
         late = [group for group in self._whole if group.version < oldest]
         self._whole = [group for group in self._whole if group.version >= oldest]
-        self._stale += [t for group in late for t in [*group.members, *group.others]]
+        for group in late:
+            self._stale += [*group.members, *group.others]
+            self._observe(group)
         self._stale_groups += len(late)
 
     def _break_off(self, group: _Group) -> None:
@@ -240,9 +254,12 @@ class GroupPipeline:
             step.flat += group.others
             step.failures += group.failures
             step.started += 1
-            self._stream.observe(group.plan, [t.reward for t in [*group.members, *group.others]])
+            self._observe(group)
         self._whole, self._stale, self._stale_groups = left, [], 0
         return step
+
+    def _observe(self, group: _Whole) -> None:
+        self._stream.observe(group.plan, [t.reward for t in [*group.members, *group.others]])
 
 
 def _in_stream_order(plan: GroupPlan) -> tuple[int, int]:

@@ -67,6 +67,7 @@ class Records:
             rewards={k.removeprefix("rewards/"): v for k, v in values.items() if k.startswith("rewards/")},
             length=values["completion_tokens"],
             tokens_per_s=values["sampled_tokens"] / values["step_s"],
+            times={"rollouts": values["rollouts_s"], "update": values.get("update_s", 0.0)},
         )
 
     def evaluated(self, step: int, held_out: HeldOut) -> None:
@@ -77,6 +78,7 @@ class Records:
         else:
             self._metrics.write(step, held_out.values)
             self._lines.append({"step": step, **held_out.values})
+        self._progress.held_out(step, held_out.values["eval/reward"], held_out.values["eval/reward_ci95"])
         self._rollouts.write_eval(
             step,
             [

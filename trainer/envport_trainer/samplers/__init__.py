@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
-
-from envport_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from envport_trainer.config import TrainConfig
@@ -15,17 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["make_sampler"]
 
 
-def make_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozenset[int]) -> Sampler:
-    """The sampler that `config.sampler` names, with the weights of `loaded`.
-
-    A vLLM server's API key is read from VLLM_API_KEY, as the server itself does.
+def make_sampler(
+    config: TrainConfig, loaded: LoadedModel, stop_ids: frozenset[int], token: str | None = None
+) -> Sampler:
+    """The sampler that `config.sampler` names, with the weights of `loaded`. `token` is a vLLM server's API key.
 
     Raises:
         SamplerError: vLLM is asked for and is not installed or does not start, or its server is not as a run needs it.
-        ConfigError: weights are to go to a server from GPU to GPU.
     """
     if config.sampler == "vllm-server":
-        return _server_sampler(config, loaded, stop_ids)
+        return _server_sampler(config, loaded, stop_ids, token)
     if config.sampler == "vllm":
         from envport_trainer.samplers.vllm import VllmSampler
 
@@ -44,13 +40,11 @@ def make_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozenset[i
     return TransformersSampler(loaded.model, stop_ids, config.precision)
 
 
-def _server_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozenset[int]) -> Sampler:
+def _server_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozenset[int], token: str | None) -> Sampler:
     import torch
 
     from envport_trainer.samplers.vllm_server import VllmServerSampler
 
-    if config.weight_transfer != "file":
-        raise ConfigError("weight_transfer = nccl is not there; use weight_transfer = file")
     assert config.sampler_url is not None  # the configuration asks for it
     sampler = VllmServerSampler(
         config.sampler_url,
@@ -59,7 +53,7 @@ def _server_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozense
         folder=config.output / "sampler-weights",
         max_tokens=config.max_tokens,
         dtype=torch.bfloat16 if config.precision == "bf16" else torch.float32,
-        token=os.environ.get("VLLM_API_KEY") or None,
+        token=token,
     )
     try:
         sampler.update_weights(loaded.model)
