@@ -112,6 +112,11 @@ def test_a_group_over_the_budget_is_split_and_its_prompt_repeated() -> None:
     ]
 
 
+def test_batches_are_as_few_as_fit_and_about_equal() -> None:
+    sizes = {budget: [batch.input_ids.shape[1] for batch in pack(rows(), budget)] for budget in (23, 22, 14, 13)}
+    assert sizes == {23: [23], 22: [14, 14], 14: [14, 14], 13: [8, 12, 8]}
+
+
 def test_rows_of_one_group_that_began_differently_each_see_their_own_prompt() -> None:
     odd = [
         row_of(0, [1, 2], [3], 1.0),

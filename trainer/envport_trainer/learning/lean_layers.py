@@ -43,10 +43,10 @@ def _is_rms_norm(module: Any) -> bool:
 
 
 def _is_swiglu(module: Any) -> bool:
-    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
-    if any(type(part) is not nn.Linear or part.bias is not None for part in parts):
+    names = ("gate_proj", "up_proj", "down_proj")
+    if any(type(getattr(module, name, None)) is not nn.Linear for name in names):
         return False
-    if len(list(module.parameters())) != len(parts):
+    if {name for name, _ in module.named_parameters()} != {f"{name}.weight" for name in names}:
         return False
     return _computes(module, _swiglu_by_formula, module.gate_proj.weight)
 
@@ -63,7 +63,8 @@ def _computes(module: Any, formula: Callable[[Any, Tensor], Tensor], weight: Ten
 def _rms_norm_by_formula(module: Any, x: Tensor) -> Tensor:
     wide = x.float()
     scale = (wide.pow(2).mean(-1, keepdim=True) + module.variance_epsilon).rsqrt()
-    return module.weight * (wide * scale).to(x.dtype)
+    out: Tensor = module.weight * (wide * scale).to(x.dtype)
+    return out
 
 
 def _swiglu_by_formula(module: Any, x: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from envport_trainer.learning.packing import PackedBatch
 
-CHUNK_TOKENS = 512
-"""Loss positions a chunk: 512 x 49k fp32 logits are 100 MB. Fewer cost more kernel starts, more cost memory."""
+CHUNK_TOKENS = 256
+"""Loss positions a chunk: 256 x 49k fp32 logits are 50 MB. Fewer cost more kernel starts, more cost memory."""
 
 
 class Policy:
