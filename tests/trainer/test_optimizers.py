@@ -89,7 +89,8 @@ def test_moments_of_8_bits_take_a_quarter_of_the_memory() -> None:
 
 
 def test_missing_bitsandbytes_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    for name in ("bitsandbytes", "bitsandbytes.optim.adamw"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match=r"pip install 'envport\[bnb\]'"):
         make_optimizer([start()], config("adamw8bit"))
 
