@@ -30,12 +30,12 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: TrainConfig
     if config.optimizer == "paged_adamw8bit" and not all(parameter.is_cuda for parameter in parameters):
         raise ConfigError("optimizer is paged_adamw8bit, and the model is on no GPU to page from; take adamw8bit")
     try:
-        from bitsandbytes.optim import adamw
+        from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
     except ImportError as error:
         raise ConfigError(
             f"optimizer is {config.optimizer}, which needs the package bitsandbytes ({error}); "
             "pip install 'envport[bnb]', or take adamw"
         ) from error
-    kinds = {"adamw8bit": adamw.AdamW8bit, "paged_adamw8bit": adamw.PagedAdamW8bit}
+    kinds = {"adamw8bit": AdamW8bit, "paged_adamw8bit": PagedAdamW8bit}
     optimizer: torch.optim.Optimizer = kinds[config.optimizer](parameters, **settings)
     return optimizer
