@@ -55,9 +55,35 @@ def test_an_unknown_key_of_an_environment_is_told(toml):
     assert refused(path) == f"{path}: unknown key 'env.0.wheight'; did you mean 'weight'?"
 
 
+def test_a_misspelt_alarm_is_told_with_the_nearest_one(toml):
+    path = toml(f'model = "m"\n{ENV}[alarms]\nplateu = "stop"\n')
+    assert refused(path) == f"{path}: unknown key 'alarms.plateu'; did you mean 'plateau'?"
+
+
+@pytest.mark.parametrize("key", ["top_p", "top_k", "min_p"])
+def test_what_cuts_tokens_off_is_refused_with_its_reason(toml, key):
+    path = toml(f'model = "m"\n{key} = 0.9\n{ENV}')
+    assert refused(path).startswith(f"{path}: {key} is not for training: it cuts tokens off")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("group_size = 1", "group_size is 1"),
+        ('sampler = "vllm-server"', "sampler_url is the URL of a vLLM server"),
+        ("correction_low = 3.0", "correction_low (3.0) is not below correction_high (2.0)"),
+        ('history = "template"\nloss = "gspo"', "history = template may split a rollout"),
+        ('[alarms]\nplateau = "stop"', "alarms.plateau looks at evaluations; set eval_every"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(toml, line, says):
+    before, after = ("", line) if line.startswith("[") else (line, "")
+    assert says in refused(toml(f'model = "m"\n{before}\n{ENV}{after}\n'))
+
+
 def test_a_key_like_no_other_lists_the_known_ones(toml):
     message = refused(toml(f'model = "m"\nzzz = 4\n{ENV}'))
-    assert "unknown key 'zzz'; known keys: advantage, betas, " in message
+    assert "unknown key 'zzz'; known keys: advantage, aggregation, alarms, betas, " in message
     assert ", env, " in message
     assert "envs" not in message
 
@@ -82,7 +108,6 @@ def test_every_problem_is_told_at_once_and_a_flag_is_not_blamed_on_the_file(toml
     [
         ("steps = ", "is not TOML: Invalid value"),
         (f'model = "m"\nmax_tokens = 10\n{ENV}', "max_new_tokens is 256, more than max_tokens (10)"),
-        (f'model = "m"\nmicro_batch_tokens = 100\n{ENV}', "max_tokens (2048) does not fit micro_batch_tokens (100)"),
         (f'model = "m"\n{ENV}{ENV}', "two [[env]] entries have the same url and split"),
         (f'model = "m"\nlr = nan\n{ENV}', "lr is nan"),
         (f'model = "m"\nmax_grad_norm = inf\n{ENV}', "max_grad_norm is inf: input should be a finite number"),

@@ -49,7 +49,6 @@ _FREE_ON_RESUME = frozenset(
         "sampler_url",
         "sampler_token_env",
         "gradient_checkpointing",
-        "compile",
     }
 )
 
@@ -171,18 +170,16 @@ class TrainConfig(BaseModel):
     lora_alpha: Annotated[float, Field(gt=0)] = 32.0
     """Scale of the adapters, over their rank."""
     optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"] = "adamw"
-    """Those of 8 bits keep AdamW's state in a quarter of the memory and need the extra `bnb` and a GPU."""
+    """Those of 8 bits keep AdamW's state in a quarter of the memory and need the extra `bnb`, the paged one a GPU."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: a third more time for a fraction of the memory."""
-    compile: bool = False
-    """`torch.compile` of the model's layers: some minutes at the start, quicker steps."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
     micro_batch_tokens: _Count = 2048
-    """Most tokens of one forward and backward pass. Bounds memory, about 0.6 MB a token in a model of 135M; the
-    gradient does not depend on it."""
+    """Tokens of one forward and backward pass; a longer rollout gets one of its own. Bounds memory; the gradient does
+    not depend on it."""
     vllm_memory: Annotated[float, Field(gt=0, le=0.95)] = 0.4
     """Share of the GPU's memory for vLLM; the trainer needs the rest on the same device."""
 
@@ -214,11 +211,6 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"max_new_tokens is {self.max_new_tokens}, more than max_tokens ({self.max_tokens}), "
                 "which bounds the whole rollout; raise max_tokens or lower max_new_tokens"
-            )
-        if self.max_tokens > self.micro_batch_tokens:
-            raise ValueError(
-                f"a rollout of max_tokens ({self.max_tokens}) does not fit micro_batch_tokens "
-                f"({self.micro_batch_tokens}); raise micro_batch_tokens or lower max_tokens"
             )
         if (self.sampler == "vllm-server") != (self.sampler_url is not None):
             raise ValueError(

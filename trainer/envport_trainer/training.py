@@ -30,6 +30,7 @@ from envport_trainer.conversation.chat import Chat
 from envport_trainer.errors import CheckpointError, ConfigError, PromptTooLongError, TrainerError
 from envport_trainer.evaluation.evaluate import sampled
 from envport_trainer.evaluation.held_out import evaluate_held_out
+from envport_trainer.learning.allocator import return_freed_memory
 from envport_trainer.learning.learner import check_agreement
 from envport_trainer.learning.making import load_trained, make_learner
 from envport_trainer.models.card import card_of_run
@@ -163,6 +164,7 @@ class _Run:
         self.pipeline.updated(self.step)
         self.place = self._place_in_tasks()
         await asyncio.to_thread(self.sampler.update_weights, self.loaded.model)
+        return_freed_memory()
         values = measure(rollouts) | learned
         values |= {"rollouts_s": waited_s, "step_s": time.perf_counter() - began}
         values["sampled_tokens_per_s"] = values["sampled_tokens"] / values["step_s"]
@@ -199,12 +201,18 @@ class _Run:
             try:
                 learned = await asyncio.to_thread(self.learner.update, rollouts.groups, self.step)
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or not self.learner.halve_micro_batch():
+                if not is_out_of_memory(error):
                     raise
+                if not self.learner.halve_micro_batch():
+                    raise TrainerError(
+                        f"step {self.step + 1}: memory does not suffice for the update ({_one_line(error)}), however "
+                        "small its parts; lower max_tokens, set gradient_checkpointing = true or lora_rank, or take a "
+                        "smaller model"
+                    ) from error
                 logger.warning(
                     "step %d: memory did not suffice for the update (%s); again with micro_batch_tokens = %d",
                     self.step + 1,
-                    " ".join(str(error).split())[:200],
+                    _one_line(error),
                     self.learner.micro_batch_tokens,
                 )
                 continue
@@ -303,3 +311,7 @@ async def _play(
     specs: Sequence[RolloutSpec],
 ) -> list[Trajectory | RolloutFailedError]:
     return await play_group(env, sampler, chat, specs, limits, on_rollout)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
