@@ -24,6 +24,7 @@ from envport_trainer.learning.adapters import add_adapters
 from envport_trainer.models.folder import LoadedModel, load_policy, stop_ids
 from envport_trainer.samplers.vllm_server import VllmServerSampler
 from envport_trainer.types import SampleRequest
+from torch.nn import functional
 
 from .test_vllm_sampler import ROUNDING, distances, greedy, perturbed, question, with_vllm
 
@@ -237,12 +238,18 @@ async def test_a_server_killed_in_the_middle_of_a_sample_is_told_within_seconds(
         await asyncio.wait_for(task, 30)
 
 
+def after(temperature: float) -> dict[str, float]:
+    """Logprobs of five tokens, one nat apart before the temperature."""
+    logprobs = functional.log_softmax(-torch.arange(5.0) / temperature, -1)
+    return {f"token_id:{number}": value for number, value in enumerate(logprobs.tolist())}
+
+
 class FakeVllm:
     """A fake of vLLM's HTTP server, for faults that the real one cannot be brought to have."""
 
     def __init__(self) -> None:
         self.cards: list[dict[str, Any]] = [{"id": "m", "parent": None, "max_model_len": 64}]
-        self.top = {0.02: {"a": -0.001}, 100.0: {"a": -9.0}}
+        self.top = {0.02: after(0.02), 2.0: after(2.0)}
         self.answers: list[tuple[int, Any]] = []
         self.paths: list[str] = []
         self.health = 200
@@ -353,11 +360,19 @@ async def test_a_fake_server_that_only_holds_a_sample_is_given_up_at_the_deadlin
 
 
 def test_a_fake_server_with_logprobs_before_the_temperature_is_refused(fake_vllm, tmp_path):
-    fake_vllm.top = {0.02: {"a": -0.3}, 100.0: {"a": -0.3}}
-    with pytest.raises(SamplerError, match=r"have a probability of 0.7408 at temperature 0.02 and 0.7408 at 100.0"):
-        on(fake_vllm, tmp_path)
-    fake_vllm.top = {0.02: {"a": 900.0}, 100.0: {"a": 0.2}}
-    with pytest.raises(SamplerError, match="start it with --logprobs-mode processed_logprobs"):
+    logits = {0.02: {str(n): -50.0 * n for n in range(5)}, 2.0: {str(n): -0.5 * n for n in range(5)}}
+    sharp = {str(n): -20.0 * n for n in range(5)}
+    for top, told in [
+        ({0.02: after(1.0), 2.0: after(1.0)}, "their logprobs lie 4 apart, at 2.0 4, expected 100 times less"),
+        ({0.02: sharp, 2.0: sharp}, "have a probability of 1 in all at temperature 0.02, expected 1, and their"),
+        (logits | {0.02: {name: value + 900 for name, value in logits[0.02].items()}}, "a probability of inf in all"),
+    ]:
+        fake_vllm.top = top
+        with pytest.raises(SamplerError, match="start it with --logprobs-mode processed_logprobs") as caught:
+            on(fake_vllm, tmp_path)
+        assert told in str(caught.value)
+    fake_vllm.top = {0.02: {"a": -0.1}, 2.0: {"a": -0.1}}
+    with pytest.raises(SamplerError, match="gives no logprobs; expected those of 5 tokens"):
         on(fake_vllm, tmp_path)
 
 

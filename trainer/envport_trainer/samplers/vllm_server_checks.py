@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from envport_trainer.samplers.vllm_http import VllmHttp
 
-COLD, HOT = 0.02, 100.0
-"""Temperatures under which a model's likeliest tokens have nearly all of the probability, and nearly none."""
+COLD, HOT = 0.02, 2.0
+"""Temperatures; vLLM takes none above 2. Logits over the one lie 100 times as far apart as over the other."""
+_SPREAD = 10
+"""How many times as far apart the logprobs must lie at least; those before the temperature give 1."""
 _TOP = 5
 _TIMEOUT_S = 60.0
 _NOT_FOUND = 404
@@ -45,11 +47,13 @@ async def check_server(http: VllmHttp, model: str, max_tokens: int, prompt_ids: 
             f"start it with --max-model-len {max_tokens}, or lower max_tokens"
         )
     name = str(card["id"])
-    cold, hot = [await _top_mass(http, name, prompt_ids, temperature) for temperature in (COLD, HOT)]
-    if not (abs(cold - 1) < 0.01 and hot < 0.5):
+    cold, hot = [await _top_logprobs(http, name, prompt_ids, temperature) for temperature in (COLD, HOT)]
+    mass = sum(math.exp(logprob) if logprob < 1 else math.inf for logprob in cold)
+    if not (abs(mass - 1) < 0.01 and _spread(cold) > _SPREAD * _spread(hot)):
         raise SamplerError(
             f"the logprobs of the vLLM server at {http.url} are not those it samples by: the {_TOP} likeliest tokens "
-            f"have a probability of {cold:.4g} at temperature {COLD} and {hot:.4g} at {HOT}, expected 1 and nearly 0; "
+            f"have a probability of {mass:.4g} in all at temperature {COLD}, expected 1, and their logprobs lie "
+            f"{_spread(cold):.4g} apart, at {HOT} {_spread(hot):.4g}, expected {HOT / COLD:.0f} times less; "
             "start it with --logprobs-mode processed_logprobs"
         )
     return Server(name, await _offers(http, "/collective_rpc"), await _offers(http, "/v1/load_lora_adapter"))
@@ -86,8 +90,8 @@ def _choose(models: Any, model: str, url: str) -> Mapping[str, Any]:
     return chosen
 
 
-async def _top_mass(http: VllmHttp, model: str, prompt_ids: list[int], temperature: float) -> float:
-    """Probability of the likeliest tokens after a prompt, as the server tells it; infinite where it is no logprob."""
+async def _top_logprobs(http: VllmHttp, model: str, prompt_ids: list[int], temperature: float) -> list[float]:
+    """Those of the likeliest tokens after a prompt, as the server tells them, the lowest first."""
     body = {
         "model": model,
         "prompt": prompt_ids,
@@ -100,12 +104,16 @@ async def _top_mass(http: VllmHttp, model: str, prompt_ids: list[int], temperatu
     }
     answer = await read(http, "POST", "/v1/completions", body)
     try:
-        logprobs = answer["choices"][0]["logprobs"]["top_logprobs"][0].values()
-        return sum(math.exp(logprob) if logprob < 1 else math.inf for logprob in sorted(logprobs)[-_TOP:])
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise SamplerError(
-            f"the vLLM server at {http.url} gives no logprobs; expected those of {_TOP} tokens"
-        ) from error
+        logprobs = [float(logprob) for logprob in answer["choices"][0]["logprobs"]["top_logprobs"][0].values()]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        logprobs = []
+    if len(logprobs) < _TOP:
+        raise SamplerError(f"the vLLM server at {http.url} gives no logprobs; expected those of {_TOP} tokens")
+    return sorted(logprobs)[-_TOP:]
+
+
+def _spread(logprobs: list[float]) -> float:
+    return logprobs[-1] - logprobs[0]
 
 
 async def _offers(http: VllmHttp, path: str) -> bool:
