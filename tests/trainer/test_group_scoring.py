@@ -24,7 +24,8 @@ from envport_trainer.training import train
 from . import fake_openai as fake
 from .bytewise import byte_chat
 from .scripted import ScriptedSampler
-from .test_rollouts import LIMITS, FailsAt, LongPromptEnv, NumberEnv, Script, call, rewards, says
+from .test_pipeline import LongPromptEnv, Script, rewards
+from .test_rollouts import LIMITS, FailsAt, NumberEnv, call, says
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -206,8 +206,8 @@ class _Run:
                 if not self.learner.halve_micro_batch():
                     raise TrainerError(
                         f"step {self.step + 1}: memory does not suffice for the update ({_one_line(error)}), however "
-                        "small its parts; lower max_tokens, set gradient_checkpointing = true or lora_rank, or take a "
-                        "smaller model"
+                        "small its parts; lower max_tokens, use gradient_checkpointing or lora_rank, or take a smaller "
+                        "model"
                     ) from error
                 logger.warning(
                     "step %d: memory did not suffice for the update (%s); again with micro_batch_tokens = %d",
