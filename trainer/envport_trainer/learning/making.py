@@ -27,7 +27,7 @@ def load_trained(config: TrainConfig) -> LoadedModel:
     if config.lora_rank is None:
         return loaded
     adapted = add_adapters(loaded.model, config.lora_rank, config.lora_alpha, seed=config.seed)
-    return LoadedModel(adapted, loaded.tokenizer)  # type: ignore[arg-type]  # a PeftModel passes on what it wraps
+    return LoadedModel(adapted, loaded.tokenizer)
 
 
 def make_learner(config: TrainConfig, loaded: LoadedModel) -> Learner:

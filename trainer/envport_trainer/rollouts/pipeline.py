@@ -152,7 +152,7 @@ class GroupPipeline:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs, JSON values: groups that began and were not trained on, and the counts."""
-        unfinished = [group.plan for group in [*self._whole, *self._playing]] + self._again
+        unfinished = [group.plan for group in self._whole] + [group.plan for group in self._playing] + self._again
         return {
             "pending": [plan.as_json() for plan in sorted(unfinished, key=_in_stream_order)],
             "number": self._number,
@@ -226,9 +226,9 @@ class GroupPipeline:
             self._stale_groups += 1
         late = [group for group in self._whole if group.version < oldest]
         self._whole = [group for group in self._whole if group.version >= oldest]
-        for group in late:
-            self._stale += [*group.members, *group.others]
-            self._observe(group)
+        for whole in late:
+            self._stale += [*whole.members, *whole.others]
+            self._observe(whole)
         self._stale_groups += len(late)
 
     def _break_off(self, group: _Group) -> None:
