@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from envport_trainer.samplers.row_storage import Lane
-    from envport_trainer.samplers.rows import Row
+    from envport_trainer.samplers.rows import Lane, Row
 
 LEAST_ROWS = 4
 QUERY_TOKENS = 512
@@ -39,21 +38,60 @@ class SharedKeys:
         self.piece = piece
         self.start, self.first, self.end = start, first, first + 1
 
-    def at(self, layer: int) -> Tensor:
-        """(2, kv_heads, n, D)"""
-        return self.piece.kv[layer]
 
-
-@dataclass(slots=True)
 class _LaneRows:
-    """The requests of a lane, as numbers of the running requests, and the lengths of what they have of their own."""
+    """The requests of a lane: their keys and values, and room for what each layer computes of them."""
 
-    lane: Lane
-    rows: Tensor | slice
-    """A slice where the lane has them in the same order: views instead of copies."""
-    count: int
-    length: Tensor
-    longest: int
+    def __init__(self, lane: Lane, number: dict[Row, int], device: torch.device) -> None:
+        self.lane, self.count = lane, len(lane.rows)
+        lengths = [row.position - row.own_start for row in lane.rows]
+        self.length, self.longest = torch.tensor(lengths, device=device), max(lengths)
+        self.rows = _selection([number[row] for row in lane.rows], device)
+        """Their numbers among the running requests; a slice, for views instead of copies, where they are in order."""
+        self._places = torch.arange(self.count, device=device)
+        self._queries: Tensor | None = None
+        self._weights: Tensor | None = None
+        self._hide()
+
+    def _hide(self) -> None:
+        self.width = _whole(self.longest + 1)
+        self._hidden = torch.arange(self.width, device=self.length.device) > self.length[:, None]
+
+    def advance(self) -> None:
+        """Each has one token more."""
+        self.length += 1
+        self.longest += 1
+        self._hide()
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Keep the new tokens' keys and values, of (kv_heads, B, D)."""
+        keys, values = self.lane.kv[layer]
+        keys[self._places, :, self.length] = key[:, self.rows].transpose(0, 1)
+        values[self._places, :, self.length] = value[:, self.rows].transpose(0, 1)
+
+    def scores(self, layer: int, query: Tensor) -> Tensor:
+        """(kv_heads, n, rep, places) for the queries (kv_heads, B, rep, D), the places after the new token hidden."""
+        heads, _, rep, dim = query.shape
+        if self._queries is None:
+            self._queries = query.new_zeros(self.count, heads, max(rep, LEAST_ROWS), dim)
+        self._queries[:, :, :rep] = query[:, self.rows].transpose(0, 1)
+        keys = self.lane.kv[layer, 0, : self.count, :, : self.width]
+        scores = torch.bmm(self._queries.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2))
+        scores = scores.view(self.count, heads, -1, self.width)[:, :, :rep]
+        return scores.masked_fill_(self._hidden[:, None, None], float("-inf")).transpose(0, 1)
+
+    def add_values(self, layer: int, weights: Tensor, out: Tensor) -> None:
+        """Add to `out` (kv_heads, B, rep, D) the values by `weights` (kv_heads, B, rep, places)."""
+        rep = out.shape[2]
+        assert self._queries is not None
+        if self._weights is None or self._weights.shape[3] != self.width:
+            self._weights = weights.new_zeros(*self._queries.shape[:3], self.width)
+        self._weights[:, :, :rep] = weights[:, self.rows].transpose(0, 1)
+        total = self._queries  # the queries are done with; rows beyond `rep` get nothing added
+        total[:, :, :rep] = out[:, self.rows].transpose(0, 1)
+        values = self.lane.kv[layer, 1, : self.count, :, : self.width].flatten(0, 1)
+        _add_values(total.flatten(0, 1), self._weights.flatten(0, 1), values)
+        out[:, self.rows] = total[:, :, :rep].transpose(0, 1)
 
 
 class RunningRows:
@@ -65,82 +103,42 @@ class RunningRows:
         self._base = max((row.own_start for row in self.rows), default=0)
         self._scores: Tensor | None = None
         number = {row: place for place, row in enumerate(self.rows)}
-        self._lanes = [
-            _LaneRows(
-                lane,
-                _selection([number[row] for row in lane.rows], device),
-                len(lane.rows),
-                torch.tensor([row.position - row.own_start for row in lane.rows], device=device),
-                max(row.position - row.own_start for row in lane.rows),
-            )
-            for lane in lanes
-        ]
+        self._lanes = [_LaneRows(lane, number, device) for lane in lanes]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """query (kv_heads, B, rep, D) times the scale, key and value (kv_heads, B, D), all fp32; the output is as the
         query. The new keys and values are stored first."""
-        heads, count, rep, dim = query.shape
+        heads, _, rep, dim = query.shape
         scores = self._room(heads, rep, query.device)
-        for part in self.shared:
-            keys = part.at(layer)[0]
-            of_part = query[:, part.first : part.end].reshape(heads, -1, dim)
+        shared = [(part, *part.piece.kv[layer]) for part in self.shared]
+        for part, keys, _ in shared:
+            of_part = product(query[:, part.first : part.end].reshape(heads, -1, dim), keys.transpose(1, 2))
             width = slice(part.start, part.start + keys.shape[1])
-            scores[:, part.first : part.end, :, width] = product(of_part, keys.transpose(1, 2)).view(
-                heads, -1, rep, keys.shape[1]
-            )
+            scores[:, part.first : part.end, :, width] = of_part.view(heads, -1, rep, keys.shape[1])
         for own in self._lanes:
-            self._store(own, layer, key, value)
-            width = slice(self._base, self._base + _whole(own.longest + 1))
-            scores[:, own.rows, :, width] = self._own_scores(own, layer, query)
+            own.store(layer, key, value)
+            scores[:, own.rows, :, self._base : self._base + own.width] = own.scores(layer, query)
         weights = scores.softmax(-1)
-        out = query.new_zeros(heads, count, rep, dim)
-        for part in self.shared:
-            mine = weights[:, part.first : part.end, :, part.start :].flatten(1, 2)
-            total = out[:, part.first : part.end].flatten(1, 2)
-            out[:, part.first : part.end] = add_values(total, mine, part.at(layer)[1]).view(heads, -1, rep, dim)
+        out = torch.zeros_like(query)
+        for part, _, values in shared:
+            mine = weights[:, part.first : part.end, :, part.start : part.start + values.shape[1]].flatten(1, 2)
+            total = add_values(out[:, part.first : part.end].flatten(1, 2), mine, values)
+            out[:, part.first : part.end] = total.view(heads, -1, rep, dim)
         for own in self._lanes:
-            self._add_own(own, layer, weights, out)
+            own.add_values(layer, weights[..., self._base : self._base + own.width], out)
         return out
 
     def advance(self) -> None:
         """The step's tokens are stored."""
         for own in self._lanes:
-            own.length += 1
-            own.longest += 1
+            own.advance()
 
     def _room(self, heads: int, rep: int, device: torch.device) -> Tensor:
         """Scores (kv_heads, B, rep, places), minus infinity wherever nothing is ever written."""
-        width = self._base + max(_whole(own.longest + 1) for own in self._lanes)
+        width = self._base + max(own.width for own in self._lanes)
         if self._scores is None or self._scores.shape[-1] != width:
             self._scores = torch.full((heads, len(self.rows), rep, width), float("-inf"), device=device)
         return self._scores
-
-    @staticmethod
-    def _store(own: _LaneRows, layer: int, key: Tensor, value: Tensor) -> None:
-        keys, values = own.lane.kv[layer]
-        places = torch.arange(own.count, device=own.length.device)
-        keys[places, :, own.length] = key[:, own.rows].transpose(0, 1)
-        values[places, :, own.length] = value[:, own.rows].transpose(0, 1)
-
-    @staticmethod
-    def _own_scores(own: _LaneRows, layer: int, query: Tensor) -> Tensor:
-        """(kv_heads, n, rep, places), the places after the new token hidden."""
-        heads, _, rep, dim = query.shape
-        width = _whole(own.longest + 1)
-        keys = own.lane.kv[layer, 0, : own.count, :, :width]  # (n, kv_heads, width, D)
-        mine = query[:, own.rows].transpose(0, 1).reshape(-1, rep, dim)
-        scores = product(mine, keys.flatten(0, 1).transpose(1, 2))
-        hidden = torch.arange(width, device=query.device) > own.length[:, None]
-        scores = scores.view(-1, heads, rep, width).masked_fill_(hidden[:, None, None], float("-inf"))
-        return scores.transpose(0, 1)
-
-    def _add_own(self, own: _LaneRows, layer: int, weights: Tensor, out: Tensor) -> None:
-        heads, _, rep, dim = out.shape
-        width = _whole(own.longest + 1)
-        mine = weights[:, own.rows, :, self._base : self._base + width].transpose(0, 1).reshape(-1, rep, width)
-        total = out[:, own.rows].transpose(0, 1).reshape(-1, rep, dim)
-        values = own.lane.kv[layer, 1, : own.count, :, :width].flatten(0, 1)
-        out[:, own.rows] = add_values(total, mine, values).view(-1, heads, rep, dim).transpose(0, 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -169,8 +167,10 @@ class StepPlan:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         q, k, v = query[0].float() * scale, key[0].float(), value[0].float()
         grouped = q.view(k.shape[0], -1, *q.shape[1:]).transpose(1, 2)  # (kv_heads, T, rep, D)
-        out = torch.zeros_like(grouped)
         count = len(self.running.rows)
+        if count and count == grouped.shape[1]:
+            return _ungrouped(self.running.attend(layer, grouped, k, v), query)
+        out = torch.zeros_like(grouped)
         if count:
             out[:, :count] = self.running.attend(layer, grouped[:, :count], k[:, :count], v[:, :count])
         if self.segments:
@@ -180,7 +180,7 @@ class StepPlan:
             for part in _parts(segment.places):
                 after = part.start - segment.places.start + segment.start
                 out[:, part.start : part.stop] = _causal(grouped[:, part.start : part.stop], keys, values, after)
-        return out.transpose(0, 1).flatten(1, 2)[None].to(query.dtype)
+        return _ungrouped(out, query)
 
     def stored(self, piece: Piece, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values (kv_heads, n, D) of the blocks, from this row where they are computed in it."""
@@ -202,6 +202,11 @@ class StepPlan:
         fill = -len(segment.places) % BLOCK
         keys, values = (torch.cat(side, 1) for side in zip(*parts, strict=True))
         return functional.pad(keys, (0, 0, 0, fill)), functional.pad(values, (0, 0, 0, fill))
+
+
+def _ungrouped(out: Tensor, query: Tensor) -> Tensor:
+    """(kv_heads, T, rep, D) to (1, T, heads, D), in the precision of `query`."""
+    return out.to(query.dtype).transpose(0, 1).flatten(1, 2)[None]
 
 
 def _causal(query: Tensor, keys: Tensor, values: Tensor, start: int) -> Tensor:
@@ -235,14 +240,19 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def add_values(total: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """total + weights @ values, one block after the other: (n, M, D), (n, M, L or more), (n, L, D)."""
+    """total + weights @ values: (n, M, D), (n, M, L), (n, L, D). The first is written over."""
     rows = weights.shape[1]
     if rows < LEAST_ROWS:
         weights = functional.pad(weights, (0, 0, 0, LEAST_ROWS - rows))
         total = functional.pad(total, (0, 0, 0, LEAST_ROWS - rows))
-    for start in range(0, values.shape[1], BLOCK):
-        total = torch.baddbmm(total, weights[:, :, start : start + BLOCK], values[:, start : start + BLOCK])
+    _add_values(total, weights, values)
     return total[:, :rows]
+
+
+def _add_values(total: Tensor, weights: Tensor, values: Tensor) -> None:
+    """One block after the other, with `LEAST_ROWS` rows or more."""
+    for start in range(0, values.shape[1], BLOCK):
+        total.baddbmm_(weights[:, :, start : start + BLOCK], values[:, start : start + BLOCK])
 
 
 def _shared_keys(rows: Sequence[Row]) -> list[SharedKeys]:

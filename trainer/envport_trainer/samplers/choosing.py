@@ -38,7 +38,8 @@ def choose(rows: Sequence[Row], hidden_BD: Tensor, head_VD: Tensor, stop_ids: Co
 
 
 def _drawn(logprob_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    cumulative = logprob_BV.exp().cumsum(-1)
+    cumulative = logprob_BV.exp()
+    torch.cumsum(cumulative, -1, out=cumulative)
     target = uniform_B[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
     return drawn.clamp_(max=logprob_BV.shape[1] - 1)

@@ -20,7 +20,7 @@ from envport_trainer.learning.policy import output_weight
 from envport_trainer.samplers.block_attention import LEAST_ROWS, RunningRows, Segment, StepPlan, in_order
 from envport_trainer.samplers.choosing import choose
 from envport_trainer.samplers.prefixes import BLOCK, Piece, PrefixIndex, Stem, block_names
-from envport_trainer.samplers.row_storage import Lanes
+from envport_trainer.samplers.rows import Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -131,8 +131,7 @@ class Decoder:
 
     def _arranged(self) -> RunningRows:
         """The running requests, in lanes that have room for one token more."""
-        moved = [self.lanes.make_room(row, row.position - row.own_start) for row in self.rows]
-        if self._running is None or any(moved):
+        if self.lanes.make_room(self.rows) or self._running is None:
             self._running = RunningRows(self.rows, self.lanes.used(), self.model.device)
         return self._running
 
@@ -165,12 +164,14 @@ class Decoder:
             segment = segments[row.prompt]
             pieces = [*segment.before, Piece(segment.stem, 0, len(segment.stem.names))]
             row.shared, alone[row] = _split(pieces, self._shared_blocks(row, others=2))
-        for row in in_order(newcomers):
+        ordered, owns = in_order(newcomers), list[Tensor]()
+        for row in ordered:
             segment = segments[row.prompt]
-            rest = segment.places.start + BLOCK * len(segment.stem.names)
-            parts = [piece.kv for piece in alone[row]]
-            self.lanes.put(row, torch.cat([*parts, kept[:, :, :, rest : segment.places.stop]], 3))
-            self.rows.append(row)
+            rest = kept[:, :, :, segment.places.start + BLOCK * len(segment.stem.names) : segment.places.stop]
+            pieces = [piece.kv for piece in alone[row]]
+            owns.append(torch.cat([*pieces, rest], 3) if pieces else rest)
+        self.lanes.put(ordered, owns)
+        self.rows += ordered
         self._running = None
 
     def _publish(self, row: Row) -> None:
