@@ -168,8 +168,8 @@ class Decoder:
         for row in ordered:
             segment = segments[row.prompt]
             rest = kept[:, :, :, segment.places.start + BLOCK * len(segment.stem.names) : segment.places.stop]
-            pieces = [piece.kv for piece in alone[row]]
-            owns.append(torch.cat([*pieces, rest], 3) if pieces else rest)
+            parts = [*(piece.kv for piece in alone[row]), rest]
+            owns.append(torch.cat(parts, 3))
         self.lanes.put(ordered, owns)
         self.rows += ordered
         self._running = None
