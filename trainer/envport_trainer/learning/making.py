@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from envport_trainer.learning.adapters import add_adapters
 from envport_trainer.learning.learner import Learner
@@ -11,6 +11,8 @@ from envport_trainer.models.devices import find_device
 from envport_trainer.models.folder import LoadedModel, load_policy
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from envport_trainer.config import TrainConfig
 
 
@@ -27,7 +29,7 @@ def load_trained(config: TrainConfig) -> LoadedModel:
     if config.lora_rank is None:
         return loaded
     adapted = add_adapters(loaded.model, config.lora_rank, config.lora_alpha, seed=config.seed)
-    return LoadedModel(adapted, loaded.tokenizer)
+    return LoadedModel(cast("PreTrainedModel", adapted), loaded.tokenizer)  # it passes on what it wraps
 
 
 def make_learner(config: TrainConfig, loaded: LoadedModel) -> Learner:
