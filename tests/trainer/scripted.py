@@ -50,5 +50,11 @@ class ScriptedSampler:
     def update_weights(self, model: nn.Module) -> None:
         """Has no weights."""
 
+    def sleep(self) -> None:
+        """Has no memory to give."""
+
+    def wake(self) -> None:
+        """Was not asleep."""
+
     def close(self) -> None:
         """Has nothing to free."""

@@ -159,12 +159,13 @@ class _Run:
         if rollouts is None:
             return False
         waited_s = time.perf_counter() - began
-        learned = await self._update(rollouts)
-        self.step += 1
-        self.pipeline.updated(self.step)
-        self.place = self._place_in_tasks()
-        await asyncio.to_thread(self.sampler.update_weights, self.loaded.model)
-        return_freed_memory()
+        with self._sampler_at_rest():
+            learned = await self._update(rollouts)
+            self.step += 1
+            self.pipeline.updated(self.step)
+            self.place = self._place_in_tasks()
+            await asyncio.to_thread(self.sampler.update_weights, self.loaded.model)
+            return_freed_memory()
         values = measure(rollouts) | learned
         values |= {"rollouts_s": waited_s, "step_s": time.perf_counter() - began}
         values["sampled_tokens_per_s"] = values["sampled_tokens"] / values["step_s"]
@@ -220,6 +221,16 @@ class _Run:
                 check_agreement(learned)
             self.agreed = True
             return learned
+
+    @contextmanager
+    def _sampler_at_rest(self) -> Generator[None]:
+        """While the weights change nothing is sampled, unless rollouts may be stale: the sampler's memory is free."""
+        if self.config.max_staleness:
+            yield
+            return
+        self.sampler.sleep()
+        yield
+        self.sampler.wake()
 
     async def _evaluate(self) -> None:
         """The policy as it is, greedy, where an evaluation is due."""

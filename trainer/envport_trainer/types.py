@@ -70,6 +70,14 @@ class Sampler(Protocol):
         thread."""
         ...
 
+    def sleep(self) -> None:
+        """Give memory to the trainer until `wake`. Called with no sample in flight."""
+        ...
+
+    def wake(self) -> None:
+        """Be ready to sample again; called after `update_weights`."""
+        ...
+
     def close(self) -> None:
         """Free threads and memory."""
         ...

@@ -116,6 +116,13 @@ class TransformersSampler:
         except TimeoutError as error:
             raise SamplerError(f"the sampler took no weights within {UPDATE_TIMEOUT_S:.0f} s") from error
 
+    def sleep(self) -> None:
+        """Forget the keys and values that are kept for requests to come, unless samples are in flight."""
+        self._submit(lambda: None if self._tickets else self._decoder.reset())
+
+    def wake(self) -> None:
+        """There is nothing to do."""
+
     def close(self) -> None:
         """End at the next token; samples in flight fail. A second call does nothing."""
         atexit.unregister(self.close)

@@ -121,6 +121,12 @@ class VllmServerSampler:
         self._version += 1
         self._salt = f"{self._run} {self._version}"
 
+    def sleep(self) -> None:
+        """The server's memory is its own."""
+
+    def wake(self) -> None:
+        """There is nothing to do."""
+
     def close(self) -> None:
         """End the samples in flight and remove what was written. The server goes on. A second call does nothing."""
         self._http.close()
