@@ -311,8 +311,9 @@ async def test_adapters_are_merged_on_the_way_and_the_trained_model_keeps_them(l
 
 @with_vllm
 async def test_a_sample_in_flight_goes_on_with_the_new_weights_and_its_own_keys(loaded, sampler, monkeypatch):
+    """Two samples get ten tokens of the old weights and ten of the new; the engine does as told between two steps."""
     new, prompt = perturbed(loaded, 4), question(loaded, "word " * 140)  # 128 tokens are a block of the cache on a CPU
-    steps, middle, go_on = iter(range(1000)), threading.Event(), threading.Event()
+    steps, middle, begin, go_on = iter(range(1, 1000)), threading.Event(), threading.Event(), threading.Event()
     hand_out, cached = sampler._hand_out, []
 
     def watch(outputs: Any) -> None:
@@ -324,7 +325,10 @@ async def test_a_sample_in_flight_goes_on_with_the_new_weights_and_its_own_keys(
 
     monkeypatch.setattr(sampler, "_hand_out", watch)
     monkeypatch.setattr(sampler, "_stop_ids", [])
-    tasks = [asyncio.create_task(sampler.sample(SampleRequest(prompt, 30, seed=seed))) for seed in (1, 2)]
+    sampler._submit(lambda: begin.wait(60) and None)
+    tasks = [asyncio.create_task(sampler.sample(SampleRequest(prompt, 20, seed=seed))) for seed in (1, 2)]
+    await asyncio.sleep(0)
+    begin.set()  # both are there: they begin in one step
     assert await asyncio.to_thread(middle.wait, 120)
     try:
         update = asyncio.create_task(asyncio.to_thread(sampler.update_weights, new.model))
@@ -332,18 +336,15 @@ async def test_a_sample_in_flight_goes_on_with_the_new_weights_and_its_own_keys(
             await asyncio.sleep(0)
         go_on.set()
         await update
-        late = await sampler.sample(SampleRequest(prompt, 20, seed=3))
+        late = await sampler.sample(SampleRequest(prompt, 8, seed=3))
         for sample in await asyncio.gather(*tasks):
-            of_old = distances(loaded, prompt, sample, 1.0) < ROUNDING
-            latest = of_old.tolist().index(False)  # some tokens before it may be as likely under both
-            assert 5 < latest < 20, "the update came after the tenth step"
-            assert any(
-                (switched(loaded, new, prompt, sample, switch) - torch.tensor(sample.logprobs)).abs().max() < ROUNDING
-                for switch in range(latest, max(0, latest - 10), -1)
-            ), "there is no moment from which on the new weights sampled over the old keys"
-            assert distances(new, prompt, sample, 1.0)[latest:].max() > 10 * ROUNDING, "the old keys are still there"
+            of = torch.tensor(sample.logprobs)
+            assert (switched(loaded, new, prompt, sample, 10) - of).abs().max() < ROUNDING
+            for other in (9, 11):  # a moment too early and one too late are told apart from the right one
+                assert (switched(loaded, new, prompt, sample, other) - of).abs().max() > 5 * ROUNDING
+            assert distances(new, prompt, sample, 1.0)[10:].max() > 5 * ROUNDING, "the old keys are still there"
         assert distances(new, prompt, late, 1.0).max() < ROUNDING, "it must not see keys of the old weights"
-        again = await sampler.sample(SampleRequest(prompt, 20, seed=3))
+        again = await sampler.sample(SampleRequest(prompt, 8, seed=3))
         assert again.token_ids == late.token_ids
         assert cached[-1] == 128, "keys of the new weights are used again"
     finally:

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import torch
+from envport.cli import app
+from envport.cli.boundary import exit_code_of
+from envport_protocol import BaseEnv, EnvTask, reward
 from envport_trainer.errors import SamplerError
 from envport_trainer.learning.adapters import add_adapters
 from envport_trainer.models.folder import LoadedModel, load_policy, stop_ids
 from envport_trainer.samplers.vllm_server import VllmServerSampler
-from envport_trainer.types import SampleRequest
+from envport_trainer.types import Sample, SampleRequest
 from torch.nn import functional
 
 from .test_vllm_sampler import ROUNDING, distances, greedy, perturbed, question, with_vllm
@@ -32,7 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START_TIMEOUT_S = 280
+KEY = "the-servers-own-key"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+START_TIMEOUT_S = 600
+"""It takes 20 s on a quiet machine."""
+
+
+def with_server(test: Any) -> Any:
+    """Marks a test that may be the first to ask for the real server."""
+    return pytest.mark.timeout(900)(with_vllm(test))
 
 
 class Serve:
@@ -47,12 +58,15 @@ class Serve:
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
         command += ["--port", str(port)]
         command += ["--host", "127.0.0.1", "--dtype", "float32", "--max-model-len", "512", "--max-num-seqs", "16"]
-        command += ["--enforce-eager", "--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048", *arguments]
+        command += ["--enforce-eager", "--no-enable-chunked-prefill", "--max-num-batched-tokens", "512"]
+        command += ["--generation-config", "vllm", *arguments]
         settings = {
             "VLLM_SERVER_DEV_MODE": "1",
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_API_KEY": KEY,
         }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -92,11 +106,18 @@ def serve(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def sampler(serve: Serve, loaded: LoadedModel, smollm2: Path, tmp_path: Path) -> Iterator[VllmServerSampler]:
+def connected(serve: Serve, loaded: LoadedModel, smollm2: Path, tmp_path: Path) -> Iterator[VllmServerSampler]:
+    """With the weights that the test before left."""
     sampler = at(serve.url, smollm2, loaded, tmp_path)
-    sampler.update_weights(loaded.model)
     yield sampler
     sampler.close()
+
+
+@pytest.fixture
+def sampler(connected: VllmServerSampler, loaded: LoadedModel) -> VllmServerSampler:
+    """With the model's own weights."""
+    connected.update_weights(loaded.model)
+    return connected
 
 
 def at(url: str, model: Path, loaded: LoadedModel, folder: Path, max_tokens: int = 512) -> VllmServerSampler:
@@ -107,6 +128,7 @@ def at(url: str, model: Path, loaded: LoadedModel, folder: Path, max_tokens: int
         folder=folder / "sampler-weights",
         max_tokens=max_tokens,
         dtype=torch.float32,
+        token=KEY,
     )
 
 
@@ -121,7 +143,7 @@ def adapted(loaded: LoadedModel, seed: int) -> Any:
     return model
 
 
-@with_vllm
+@with_server
 async def test_a_servers_samples_are_transformers_and_its_logprobs_the_policys(loaded, sampler):
     prompt = question(loaded, "What is the capital of France?")
     sample = await sampler.sample(SampleRequest(prompt, 32, temperature=0.0))
@@ -137,46 +159,43 @@ async def test_a_servers_samples_are_transformers_and_its_logprobs_the_policys(l
     assert (await sampler.sample(requests[0])).token_ids == samples[0].token_ids
 
 
-@with_vllm
+@with_server
 async def test_after_each_update_over_http_greedy_text_is_that_of_the_new_weights(loaded, sampler, tmp_path):
     prompt = question(loaded, "What is the capital of France? " + "word " * 140)
-    seen = [(await sampler.sample(SampleRequest(prompt, 24, temperature=0.0))).token_ids]
-    for policy in (perturbed(loaded, 1), perturbed(loaded, 2), loaded):
+    seen = [(await sampler.sample(SampleRequest(prompt, 16, temperature=0.0))).token_ids]
+    for policy in (perturbed(loaded, 1), loaded):
         await asyncio.to_thread(sampler.update_weights, policy.model)
-        sample = await sampler.sample(SampleRequest(prompt, 24, temperature=0.0))
-        assert sample.token_ids == greedy(policy, prompt, 24)
+        sample = await sampler.sample(SampleRequest(prompt, 16, temperature=0.0))
+        assert sample.token_ids == greedy(policy, prompt, 16)
         assert distances(policy, prompt, sample, 1.0).max() < ROUNDING, "nothing cached of the old weights was used"
         seen.append(sample.token_ids)
-    assert seen[0] == seen[3]
-    assert len({tuple(ids) for ids in seen}) == 3, "the weights were to be really different"
+    assert seen[0] == seen[2] != seen[1], "the weights were to be really different"
     assert list((tmp_path / "sampler-weights").iterdir()) == [], "what the server has read is removed"
 
 
-@with_vllm
+@with_server
 async def test_each_version_of_an_adapter_is_served_under_a_name_of_its_own(loaded, sampler, serve, tmp_path):
     prompt = question(loaded, "What is the capital of France?")
     names, texts = [], set()
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         model = adapted(loaded, seed)
         await asyncio.to_thread(sampler.update_weights, model)
-        sample = await sampler.sample(SampleRequest(prompt, 24, temperature=0.0))
-        assert sample.token_ids == greedy(LoadedModel(model, loaded.tokenizer), prompt, 24)
+        sample = await sampler.sample(SampleRequest(prompt, 12, temperature=0.0))
+        assert sample.token_ids == greedy(LoadedModel(model, loaded.tokenizer), prompt, 12)
         texts.add(tuple(sample.token_ids))
-        cards = httpx.get(serve.url + "/v1/models").json()["data"]
+        cards = httpx.get(serve.url + "/v1/models", headers=HEADERS).json()["data"]
         names.append([card["id"] for card in cards if card["parent"]])
-    assert len(texts) == 3
+    assert len(texts) == 2
     run = names[0][0].removesuffix("-v000002")
     assert run.startswith("pol-")
-    assert names == [[f"{run}-v00000{number}"] for number in (2, 3, 4)], "the old ones are unloaded"
-    assert [path.name for path in (tmp_path / "sampler-weights").iterdir()] == names[2]
+    assert names == [[f"{run}-v00000{number}"] for number in (2, 3)], "the old ones are unloaded"
+    assert [path.name for path in (tmp_path / "sampler-weights").iterdir()] == names[1]
 
 
-@with_vllm
+@with_server
 async def test_an_update_does_not_wait_for_samples_in_flight(loaded, sampler):
     new, prompt = perturbed(loaded, 3), question(loaded, "Count to a thousand.")
-    task = asyncio.create_task(sampler.sample(SampleRequest(prompt, 400, seed=1)))
-    while httpx_running(sampler) < 1:
-        await asyncio.sleep(0.05)
+    task = await long_sample(sampler, prompt)
     await asyncio.to_thread(sampler.update_weights, new.model)
     assert not task.done()
     late = await sampler.sample(SampleRequest(prompt, 8, seed=2))
@@ -187,14 +206,24 @@ async def test_an_update_does_not_wait_for_samples_in_flight(loaded, sampler):
         await task
 
 
-def httpx_running(sampler: VllmServerSampler) -> int:
+async def long_sample(sampler: VllmServerSampler, prompt: list[int]) -> asyncio.Task[Sample]:
+    """One of 400 tokens, which the server has begun with."""
+    sampler._stop_ids = []
+    task = asyncio.create_task(sampler.sample(SampleRequest(prompt, 400, seed=1)))
+    while running(sampler) < 1:
+        await asyncio.sleep(0.05)
+    return task
+
+
+def running(sampler: VllmServerSampler) -> int:
+    """Samples that the server works on, by its own count."""
     text = httpx.get(sampler._http.url + "/metrics").text
     return sum(
         int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("vllm:num_requests_running")
     )
 
 
-@with_vllm
+@with_server
 def test_a_prompt_longer_than_the_server_reads_is_told_at_the_start(serve, smollm2, loaded, tmp_path):
     with pytest.raises(
         SamplerError, match="reads 512 tokens and max_tokens is 4096; start it with --max-model-len 4096"
@@ -202,35 +231,79 @@ def test_a_prompt_longer_than_the_server_reads_is_told_at_the_start(serve, smoll
         at(serve.url, smollm2, loaded, tmp_path, max_tokens=4096)
 
 
-@with_vllm
-async def test_a_prompt_without_room_and_a_closed_sampler_are_told(sampler):
+@with_server
+async def test_a_prompt_without_room_and_a_closed_sampler_are_told(connected):
     for prompt in ([], [5] * 512):
         with pytest.raises(SamplerError, match=f"the prompt has {len(prompt)} tokens; expected 1 to 511"):
-            await sampler.sample(SampleRequest(prompt, 1))
-    task = asyncio.create_task(sampler.sample(SampleRequest([5], 400)))
-    while httpx_running(sampler) < 1:
-        await asyncio.sleep(0.05)
-    await asyncio.to_thread(sampler.close)
+            await connected.sample(SampleRequest(prompt, 1))
+    task = await long_sample(connected, [5])
+    await asyncio.to_thread(connected.close)
     with pytest.raises(SamplerError, match="the sampler was closed"):
         await task
     with pytest.raises(SamplerError, match="the sampler was closed"):
-        await sampler.sample(SampleRequest([5], 1))
+        await connected.sample(SampleRequest([5], 1))
 
 
-@with_vllm
-async def test_weights_that_do_not_fit_end_the_sampling(loaded, sampler):
-    with pytest.raises(SamplerError, match=r"the vLLM server at .* failed on /collective_rpc: HTTP 500"):
-        await asyncio.to_thread(sampler.update_weights, torch.nn.Linear(2, 2))
-    with pytest.raises(SamplerError, match="failed on /collective_rpc"):
-        await sampler.sample(SampleRequest([5], 1))
+class Letters(BaseEnv):
+    """The more of the completion is the letter e, the better: rewards that differ within each group."""
+
+    def tasks(self, split: str) -> list[EnvTask]:
+        return [EnvTask(task_id=f"{split}-{n}", prompt=f"Write about {name}.") for n, name in enumerate(("tea", "sea"))]
+
+    @reward()
+    def letters(self, completion: str) -> float:
+        return completion.count("e") / max(1, len(completion))
 
 
-@with_vllm
-async def test_a_server_killed_in_the_middle_of_a_sample_is_told_within_seconds(loaded, sampler, serve):
+RUN = """
+model = {model}
+output = {output}
+sampler = "vllm-server"
+sampler_url = "{url}"
+sampler_token_env = "VLLM_KEY"
+steps = 2
+prompts_per_step = 2
+group_size = 4
+max_new_tokens = 8
+max_turns = 1
+max_tokens = 256
+lr = 1e-4
+precision = "fp32"
+[[env]]
+url = "{env}"
+"""
+
+
+@with_server
+def test_the_train_command_samples_each_step_from_the_server_with_the_weights_of_the_step_before(
+    smollm2, serve, serve_env, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "run"
+    text = RUN.format(
+        model=json.dumps(str(smollm2)), output=json.dumps(str(output)), url=serve.url, env=serve_env(Letters())
+    )
+    (tmp_path / "run.toml").write_text(text)
+    monkeypatch.setenv("VLLM_KEY", KEY)
+    code = exit_code_of(lambda: app(["train", str(tmp_path / "run.toml")]))
+    assert code == 0, capsys.readouterr().err
+    steps = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [step["step"] for step in steps] == [1, 2]
+    assert max(step["mismatch_max"] for step in steps) < ROUNDING, "each was sampled from the weights it trained"
+    trained, first = load_policy(str(output / "model")), load_policy(str(smollm2))
+    prompt = question(trained, "Write about tea.")
+    body = {"model": str(smollm2), "prompt": prompt, "max_tokens": 16, "temperature": 0, "return_token_ids": True}
+    answer = httpx.post(serve.url + "/v1/completions", json=body, headers=HEADERS, timeout=120).json()
+    assert answer["choices"][0]["token_ids"] == greedy(trained, prompt, 16), "the server ends with the trained weights"
+    assert answer["choices"][0]["token_ids"] != greedy(first, prompt, 16)
+    assert not (output / "sampler-weights").exists()
+    small = [path for path in output.rglob("*") if path.is_file() and path.stat().st_size < 2**20]
+    assert [path for path in small if KEY.encode() in path.read_bytes()] == [], "the key is written nowhere"
+
+
+@with_server
+async def test_a_server_killed_in_the_middle_of_a_sample_is_told_within_seconds(loaded, connected, serve):
     """The last test of the server."""
-    task = asyncio.create_task(sampler.sample(SampleRequest(question(loaded, "Count to a thousand."), 400, seed=1)))
-    while httpx_running(sampler) < 1:
-        await asyncio.sleep(0.05)
+    task = await long_sample(connected, question(loaded, "Count to a thousand."))
     serve.kill()
     with pytest.raises(
         SamplerError, match=f"the vLLM server at {serve.url} is gone: .*; look at its log, start it again"
@@ -253,6 +326,7 @@ class FakeVllm:
         self.answers: list[tuple[int, Any]] = []
         self.paths: list[str] = []
         self.health = 200
+        self.loads = self.offers = 404
         self.held = threading.Event()
         fake = self
 
@@ -267,7 +341,7 @@ class FakeVllm:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "null")
                 fake.paths.append(self.path)
                 if self.path != "/v1/completions":
-                    self.reply(404, {"detail": "Not Found"})
+                    self.reply(fake.loads if body and self.path == "/collective_rpc" else fake.offers, {})
                 elif body["temperature"] in fake.top:
                     top = fake.top[body["temperature"]]
                     self.reply(200, {"choices": [{"logprobs": {"top_logprobs": [top]}}]})
@@ -385,6 +459,19 @@ def test_a_fake_server_of_several_models_is_asked_for_ours(fake_vllm, tmp_path):
 def test_a_fake_server_that_takes_no_weights_is_told(fake_vllm, on_fake):
     with pytest.raises(SamplerError, match="takes no new weights; start it with VLLM_SERVER_DEV_MODE=1"):
         on_fake.update_weights(torch.nn.Linear(2, 2))
+
+
+async def test_a_fake_server_that_fails_to_load_weights_is_sampled_from_no_more(fake_vllm, tmp_path):
+    """So does the real one for weights that do not fit, and it dies at the next request."""
+    fake_vllm.loads, fake_vllm.offers = 500, 400
+    sampler = on(fake_vllm, tmp_path)
+    with pytest.raises(SamplerError, match=r"the vLLM server at .* failed on /collective_rpc: HTTP 500"):
+        await asyncio.to_thread(sampler.update_weights, torch.nn.Linear(2, 2))
+    asked, fake_vllm.answers = len(fake_vllm.paths), [(200, completion([7], [-0.5]))]
+    with pytest.raises(SamplerError, match="failed on /collective_rpc"):
+        await sampler.sample(SampleRequest([5], 1))
+    assert len(fake_vllm.paths) == asked
+    sampler.close()
 
 
 def test_a_server_that_is_away_is_told_and_its_password_is_not(tmp_path, monkeypatch):
