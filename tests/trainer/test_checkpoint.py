@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -195,3 +196,11 @@ def test_no_checkpoint_is_listed_for_a_stray_name(tmp_path):
     for name in ("step-1", "step-000001.tmp", "other"):
         (tmp_path / name).mkdir()
     assert checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(("values", "number"), [({"tasks_taken": {"0:train": 8}}, 1), ({"format": 3}, 3)])
+def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path, values, number):
+    (tmp_path / "step-000001").mkdir()
+    (tmp_path / "step-000001" / "state.json").write_text(json.dumps({"step": 1} | values))
+    with pytest.raises(CheckpointError, match=rf"has checkpoint format {number}, and this envport reads 2; go on with"):
+        load_latest(tmp_path)

@@ -1,8 +1,8 @@
 """Attention that follows a plan: which keys each query may see, without padding and without a mask over everything.
 
 A plan is handed to the model's forward as the keyword `plan`; transformers carries it to every layer's attention, which
-calls `plan.attend`. Training uses `packing.PackedPlan`, sampling the plans of `samplers/decoding.py`. The model's
-weights and everything outside attention stay transformers' own.
+calls `plan.attend`. Training uses `packing.PackedPlan`, sampling the plans of `samplers/block_attention.py`. The
+model's weights and everything outside attention stay transformers' own.
 
 Covered: causal self-attention with rotary or absolute positions and grouped-query heads. Refused by name: sliding
 windows shorter than the text, attention sinks, score soft-capping, and a call without a plan.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -38,20 +38,6 @@ class PackedBatch:
     loss: LossTokens
 
 
-class PackedPrompts(NamedTuple):
-    """Prompts packed under their root."""
-
-    input_ids: Tensor
-    """(1, T)"""
-    position_ids: Tensor
-    """(1, T)"""
-    plan: PackedPlan
-    root: range
-    """Places of the root."""
-    rests: list[range]
-    """Places of the rest of each prompt, in order; never empty."""
-
-
 def pack(rows: Iterable[TrainingRow], max_tokens: int, device: torch.device | str = "cpu") -> list[PackedBatch]:
     """As few micro-batches of at most `max_tokens` packed tokens each as the rows need in their order, of about equal
     length, so that none takes more memory than it must; a single longer row gets a batch of its own.
@@ -60,7 +46,7 @@ def pack(rows: Iterable[TrainingRow], max_tokens: int, device: torch.device | st
     messages, the prompt is computed once for each part. The root is computed once for each batch.
     """
     rows = list(rows)
-    root = common_root([_prompt(row) for row in rows])
+    root = _common_root([_prompt(row) for row in rows])
     batches = _split(rows, root, max_tokens)
     low, high = 0, max_tokens  # tokens of a batch: too few for the number of batches, and enough
     while high - low > 1:
@@ -96,15 +82,7 @@ def _split(rows: Sequence[TrainingRow], root: int, max_tokens: int) -> list[list
     return batches
 
 
-def pack_prompts(prompts: Sequence[Sequence[int]], root: int, device: torch.device | str = "cpu") -> PackedPrompts:
-    """The prompts, which begin with the same `root` ids, in one packed row."""
-    packed = _Packed(prompts[0][:root])
-    rests = [packed.append(prompt[root:], root) for prompt in prompts]
-    packed.under(range(root), rests, device)
-    return PackedPrompts(packed.ids(device), packed.positions(device), packed.plan(device), range(root), rests)
-
-
-def common_root(prompts: Sequence[Sequence[int]]) -> int:
+def _common_root(prompts: Sequence[Sequence[int]]) -> int:
     """Number of leading ids that all prompts share, leaving each at least one id of its own."""
     if not prompts:
         return 0

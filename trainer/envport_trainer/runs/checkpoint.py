@@ -137,9 +137,10 @@ def _write(folder: Path, state: TrainState) -> None:
 
 def _read(folder: Path) -> TrainState:
     values: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    if values.get("format") != _FORMAT:
+    written = 1 if "tasks_taken" in values else values["format"]
+    if written != _FORMAT:
         raise CheckpointError(
-            f"{folder} has checkpoint format {values.get('format', 1)}, and this envport reads {_FORMAT}; go on with "
+            f"{folder} has checkpoint format {written}, and this envport reads {_FORMAT}; go on with "
             "the envport that wrote it, or begin a new run from its model with another --output"
         )
     tensors: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
