@@ -118,7 +118,7 @@ def _result(out: Path, runtime: str, seconds: float) -> dict[str, Any]:
             name: {"before": before["rewards"][name]["mean"], "after": after["rewards"][name]["mean"]}
             for name in before["rewards"]
         },
-        "step_seconds": round(fmean(json.loads(line)["step_s"] for line in lines), 2),
+        "step_seconds": round(fmean(values["step_s"] for line in lines if "step_s" in (values := json.loads(line))), 2),
     }
 
 
