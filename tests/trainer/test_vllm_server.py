@@ -25,6 +25,7 @@ from envport_protocol import BaseEnv, EnvTask, reward
 from envport_trainer.errors import SamplerError
 from envport_trainer.learning.adapters import add_adapters
 from envport_trainer.models.folder import LoadedModel, load_policy, stop_ids
+from envport_trainer.runs.checkpoint import load_latest
 from envport_trainer.samplers.vllm_server import VllmServerSampler
 from envport_trainer.types import Sample, SampleRequest
 from torch.nn import functional
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 KEY = "the-servers-own-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 START_TIMEOUT_S = 600
-"""It takes 20 s on a quiet machine."""
 
 
 def with_server(test: Any) -> Any:
@@ -289,7 +289,10 @@ def test_the_train_command_samples_each_step_from_the_server_with_the_weights_of
     steps = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2]
     assert max(step["mismatch_max"] for step in steps) < ROUNDING, "each was sampled from the weights it trained"
-    trained, first = load_policy(str(output / "model")), load_policy(str(smollm2))
+    trained, first = load_policy(str(smollm2)), load_policy(str(smollm2))
+    state = load_latest(output / "checkpoints")  # fp32, as the server got it; the model folder is bf16
+    assert state is not None
+    trained.model.load_state_dict(state.model)
     prompt = question(trained, "Write about tea.")
     body = {"model": str(smollm2), "prompt": prompt, "max_tokens": 16, "temperature": 0, "return_token_ids": True}
     answer = httpx.post(serve.url + "/v1/completions", json=body, headers=HEADERS, timeout=120).json()

@@ -42,7 +42,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")
     ] = False,
-    sampler: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="transformers, vllm, or vllm-server (with --set sampler_url=URL).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of task order and sampling.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a model without a template.")] = None,
