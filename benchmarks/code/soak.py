@@ -5,7 +5,8 @@
 Runs programs in the sandbox itself, without HTTP: most are trivial; one in 50 each leaves files, is killed at its
 deadline, runs out of memory, prints without end, closes its descriptors, leaves by os._exit, or is cancelled by its
 caller. Exits 1 when, after the first quarter, a descriptor or process is more than before, a file is left in a slot's
-folder, or the resident memory of the server or the zygote has grown by more than 2 MiB. Ctrl-C ends it with a report.
+folder, or the resident memory of the server or the zygote has grown by more than 2 MiB, or the server's Python by more
+than 2,000 blocks. Ctrl-C ends it with a report.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rich.progress import Progress
 
 ROUND = 50
 AT_ONCE = 12
-MOST_GROWN_KB = 2048
+MOST_GROWN = {"kb": 2048, "blocks": 2000}
 TOLD_EVERY = 50_000
 LIMITS = Limits(wall_s=30, cpu_s=5, output_kb=64)
 ODD: list[tuple[str, Limits, Ending]] = [
@@ -44,6 +45,8 @@ class Vitals(NamedTuple):
 
     server_kb: int
     zygote_kb: int
+    server_blocks: int
+    """Blocks that Python holds in the server. The resident memory also counts what malloc keeps of freed memory."""
     server_descriptors: int
     zygote_descriptors: int
     processes: int
@@ -139,6 +142,7 @@ def vitals(sandbox: Sandbox) -> Vitals:
     return Vitals(
         server.memory_info().rss >> 10,
         zygote.memory_info().rss >> 10,
+        sys.getallocatedblocks(),
         server.num_fds(),
         zygote.num_fds(),
         len(server.children(recursive=True)),
@@ -151,7 +155,7 @@ def leaks(before: Vitals, after: Vitals) -> list[str]:
     found = [
         f"{name}: {was} to {now}"
         for name, was, now in zip(Vitals._fields, before, after, strict=True)
-        if now > was + (MOST_GROWN_KB if name.endswith("_kb") else 0)
+        if now > was + MOST_GROWN.get(name.rpartition("_")[2], 0)
     ]
     return found + ([f"{after.files} files left"] if after.files else [])
 

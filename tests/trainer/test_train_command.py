@@ -98,7 +98,7 @@ def sent(monkeypatch, tmp_path) -> list[dict[str, str]]:
     """The tokens that runs would send, by URL; no run is made."""
     seen: list[dict[str, str]] = []
 
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         seen.append(dict(env_tokens))
         return TrainResult(config.steps, interrupted=False, output=tmp_path)
 
@@ -176,7 +176,7 @@ def test_flags_override_the_file(run, monkeypatch, tmp_path):
     path.write_text('model = "m"\nsteps = 5\nlr = 1e-5\n[[env]]\nurl = "http://e"\n')
     seen = []
 
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         seen.append((config.model, config.steps, config.lr, config.group_size, config.sampler, resume))
         return TrainResult(config.steps, interrupted=False, output=config.output)
 
@@ -188,7 +188,7 @@ def test_flags_override_the_file(run, monkeypatch, tmp_path):
 
 
 def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -199,7 +199,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, monkeypatch, tmp_path):
 
 
 def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         return TrainResult(7, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -208,13 +208,14 @@ def test_a_run_interrupted_in_its_last_step_is_complete(run, monkeypatch, tmp_pa
         0,
         [
             f"the run is complete: 7 of 7 steps; its model is in {tmp_path / 'model'}",
-            f"next: envport report {tmp_path}; envport eval --env http://e --model {tmp_path / 'model'} --against m",
+            f"next: envport report {tmp_path}; envport eval --env http://e --split eval --max-turns 8 "
+            f"--max-new-tokens 256 --max-tokens 2048 --model {tmp_path / 'model'} --against m",
         ],
     )
 
 
 def test_what_to_look_at_next_can_be_copied_and_tells_no_password(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         return TrainResult(1, interrupted=False, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)
@@ -224,12 +225,13 @@ def test_what_to_look_at_next_can_be_copied_and_tells_no_password(run, monkeypat
     words = shlex.split(err.splitlines()[-1].replace(";", ""))
     assert words[1:] == [
         *("envport", "report", str(tmp_path / "a b"), "envport", "eval", "--env", "http://h:8000/a"),
+        *("--split", "eval", "--max-turns", "8", "--max-new-tokens", "256", "--max-tokens", "2048"),
         *("--model", str(tmp_path / "a b/model"), "--against", "my model"),
     ]
 
 
 def test_a_run_that_an_alarm_stopped_is_a_failure_with_its_name(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         alarm = SimpleNamespace(name="not_finite", text="the loss is NaN")
         return TrainResult(3, interrupted=False, output=config.output, stopped_by=alarm)
 
@@ -242,7 +244,7 @@ def test_a_run_that_an_alarm_stopped_is_a_failure_with_its_name(run, monkeypatch
 
 
 def test_a_run_interrupted_in_its_first_step_says_to_begin_anew(run, monkeypatch, tmp_path):
-    def train(config, *, resume, env_tokens):
+    def train(config, *, resume, env_tokens, sampler_token):
         return TrainResult(0, interrupted=True, output=config.output)
 
     monkeypatch.setattr("envport_trainer.training.train", train)

@@ -227,6 +227,11 @@ class TrainConfig(BaseModel):
             )
         if self.alarms.plateau != "off" and self.eval_every is None:
             raise ValueError("alarms.plateau looks at evaluations; set eval_every")
+        if self.loss == "dppo" and self.correction != "none":
+            raise ValueError(
+                "dppo drops tokens by the sampler's probabilities itself, and a correction takes these out of its "
+                "ratio; use correction = none"
+            )
         places = [(env.url.rstrip("/"), env.split) for env in self.envs]
         if len(set(places)) < len(places):
             raise ValueError("two [[env]] entries have the same url and split; give one of them both weights")

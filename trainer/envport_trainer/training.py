@@ -31,7 +31,7 @@ from envport_trainer.errors import CheckpointError, ConfigError, PromptTooLongEr
 from envport_trainer.evaluation.evaluate import sampled
 from envport_trainer.evaluation.held_out import evaluate_held_out
 from envport_trainer.learning.allocator import return_freed_memory
-from envport_trainer.learning.learner import check_agreement
+from envport_trainer.learning.learner import advantages_by_id, check_agreement
 from envport_trainer.learning.making import load_trained, make_learner
 from envport_trainer.models.card import card_of_run
 from envport_trainer.models.folder import save_model, stop_ids
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MODEL = "model"
-_ENDING = "finishing: ends the rollouts and writes the model; Ctrl-C again stops at once"
+_ENDING = "finishing: ends the rollouts and writes the model; Ctrl-C again breaks off, after an update that runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,6 @@ class _Run:
         self.agreed = False
         """Whether trainer and sampler were seen to agree in this process's first update."""
         self.sampler: Sampler = make_sampler(config, loaded, stops, sampler_token)
-        if state is not None:
-            self.sampler.update_weights(loaded.model)
 
     async def to_the_end(self) -> TrainResult:
         self.interruption = Interruption(lambda: self.progress.note(_ENDING))
@@ -139,7 +137,7 @@ class _Run:
             async with AsyncExitStack() as stack:
                 await self._open(stack)
                 with self._saved_on_error():
-                    if self.step == 0:
+                    if not self.records.has_evaluation(self.step):
                         await self._evaluate()
                     while self.step < self.config.steps and not self.interruption and self.stopped_by is None:
                         if not await self._one_step():
@@ -169,8 +167,10 @@ class _Run:
         values = measure(rollouts) | learned
         values |= {"rollouts_s": waited_s, "step_s": time.perf_counter() - began}
         values["sampled_tokens_per_s"] = values["sampled_tokens"] / values["step_s"]
-        self.records.step_done(self.step, rollouts.all, values)
-        if self.saver.save_if_due(self.step, self.place, self._manifests()):
+        self.records.step_done(
+            self.step, rollouts.all, advantages_by_id(rollouts.groups, self.config.advantage), values
+        )
+        if await asyncio.to_thread(self.saver.save_if_due, self.step, self.place, self._manifests()):
             self.records.draw()
         await self._evaluate()
         self.stopped_by = self.records.look_for_alarms()
@@ -219,7 +219,7 @@ class _Run:
                 continue
             if not self.agreed and self.config.max_staleness == 0:
                 check_agreement(learned)
-            self.agreed = True
+                self.agreed = bool(learned["trained_tokens"])
             return learned
 
     @contextmanager
@@ -239,7 +239,7 @@ class _Run:
             return
         self.progress.activity("evaluation")
         work = evaluate_held_out(
-            [source.env for source in self.stream.sources],
+            list({source.env.url: source.env for source in self.stream.sources}.values()),
             sampled(config.model, self.sampler, self.chat),
             replace(self.limits, temperature=0.0),
             step=self.step,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from envport.cli.extras import require
-from envport.cli.output import JsonFlag, print_json, print_table, remark
+from envport.cli.output import JsonFlag, print_json, print_table, printable, remark
 from envport.cli.places import EnvTokenOption
 
 if TYPE_CHECKING:
@@ -276,7 +276,8 @@ async def _evaluate(env: str, model: EvalModel, limits: RolloutLimits, tasks: di
 
 def _report(result: EvalResult) -> None:
     work = result.work
-    print(f"{result.model} on {work.env}, split {work.split}, {result.n} tasks in {result.seconds:.0f} s")
+    head = f"{result.model} on {work.env}, split {work.split}, {result.n} tasks in {result.seconds:.0f} s"
+    print(printable(head))
     rows = [_cells("reward", result.reward)]
     rows += [_cells(f"  {name}", estimate) for name, estimate in result.rewards.items()]
     rows += [_cells(f"  {name} (metric)", estimate) for name, estimate in result.metrics.items()]

@@ -38,4 +38,4 @@ def printable(text: str) -> str:
 
 def remark(text: str) -> None:
     """One line for the person on stderr, so that stdout stays what a program can read."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

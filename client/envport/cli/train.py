@@ -207,6 +207,10 @@ def _look_next(output: Path, settings: TrainConfig) -> str:
     """The commands that show what the run did, on one line that can be copied."""
     from envport_trainer.recording.run_facts import bare_url
 
-    against = f"--model {quote(str(output / 'model'))} --against {quote(settings.model)}"
-    url = quote(bare_url(settings.envs[0].url))
-    return f"next: envport report {quote(str(output))}; envport eval --env {url} {against}"
+    words: list[object] = ["--env", bare_url(settings.envs[0].url), "--split", settings.eval_split]
+    words += ["--max-turns", settings.max_turns, "--max-new-tokens", settings.max_new_tokens]
+    words += ["--max-tokens", settings.max_tokens]
+    words += [] if settings.chat_template is None else ["--chat-template", settings.chat_template]
+    words += ["--model", output / "model", "--against", settings.model]
+    compare = " ".join(quote(str(word)) for word in words)
+    return f"next: envport report {quote(str(output))}; envport eval {compare}"

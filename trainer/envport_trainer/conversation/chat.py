@@ -85,7 +85,8 @@ class Chat:
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[ToolSpec]) -> str:
         """The text that `prompt_ids` encodes, of messages as the template takes them."""
-        return self.template.render(self.template.harmless(list(messages)), tools)
+        harmless = [{**self.template.harmless(message), "role": message["role"]} for message in messages]
+        return self.template.render(harmless, tools)
 
     def tool_ids(self, answers: Sequence[tuple[str, str]], calls: Sequence[ToolCall] = ()) -> list[int]:
         """The ids that follow the model's stop token: the answers of the called tools, `(name, text)`, in the order
@@ -194,7 +195,7 @@ class Chat:
         """A conversation that ends with `answers`. Templates that allow one call for each turn, as Llama's, are given
         one; they show all the answers."""
         tools = [
-            self.template.harmless({"role": "tool", "name": name, "content": text, "tool_call_id": identity})
+            {"role": "tool"} | self.template.harmless({"name": name, "content": text, "tool_call_id": identity})
             for (name, text), identity in zip(answers, identities, strict=True)
         ]
         calls = [self.template.call(_TURN, {}, identity) for identity in identities]

@@ -70,7 +70,7 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
     stops = stop_ids(loaded)
     sampler = make_sampler(config, loaded, stops)
     try:
-        yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops))
+        yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops, config.tool_format, config.history))
     finally:
         sampler.close()
         del loaded, sampler

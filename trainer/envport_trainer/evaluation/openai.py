@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import httpx
+from envport.bearer import checked_token
 from pydantic import BaseModel, ValidationError
 
 from envport_trainer.conversation.chat import MAX_CALLS
@@ -112,7 +113,7 @@ class OpenAiModel:
     ) -> None:
         self.url = _api_root(url)
         self.name = name or ""
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._headers = {"authorization": f"Bearer {checked_token(key)}"} if key else {}
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
         self._limit_name = "max_tokens"

@@ -157,6 +157,9 @@ class Learner:
         """Forget a half-made gradient, and have the next update compute half as many tokens at a time. False where that
         would be too few to matter."""
         self.optimizer.zero_grad(set_to_none=True)
+        for parameter, state in list(self.optimizer.state.items()):
+            if not {"exp_avg_sq", "state1"} & set(state):  # memory ended while it was made
+                del self.optimizer.state[parameter]
         self.micro_batch_tokens //= 2
         return self.micro_batch_tokens >= MIN_MICRO_BATCH
 
@@ -175,6 +178,12 @@ def shared_advantages(groups: Sequence[Sequence[Trajectory]], kind: Advantage) -
     everyone = ranks.gather(mine)
     before = sum(len(share) for share in everyone[: ranks.own_rank()])
     return step_advantages([*chain.from_iterable(everyone)], kind)[before : before + len(mine)]
+
+
+def advantages_by_id(groups: Sequence[Sequence[Trajectory]], kind: Advantage) -> dict[str, float]:
+    """The advantage of each rollout by its id."""
+    pairs = zip(groups, shared_advantages(groups, kind), strict=True)
+    return {t.rollout_id: advantage for group, own in pairs for t, advantage in zip(group, own, strict=True)}
 
 
 def training_rows(

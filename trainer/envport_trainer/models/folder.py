@@ -183,11 +183,11 @@ def _name_of(dtype: torch.dtype) -> str:
 
 def _settle(folder: Path) -> None:
     """Bring the files to the disk, and let everybody read them."""
-    for file in folder.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-        file.chmod(0o644)
-    folder.chmod(0o755)
+    for path in (*folder.rglob("*"), folder):
+        if path.is_file():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _is_replaceable(folder: Path) -> bool:

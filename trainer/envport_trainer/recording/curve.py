@@ -66,7 +66,7 @@ def _draw_reward(axes: Axes, lines: Sequence[dict[str, Any]], title: str) -> Non
 def _draw_components(axes: Axes, lines: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     for name in names:
         steps, scores = _column(lines, name)
-        axes.plot(steps, scores, linewidth=1.2, label=name.removeprefix(_COMPONENT))
+        axes.plot(steps, scores, linewidth=1.2, label=name.removeprefix(_COMPONENT).replace("$", r"\$"))
     axes.set_ylabel("components")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize="small")

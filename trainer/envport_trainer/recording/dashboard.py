@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def sparkline(values: Sequence[float], width: int = SPARK_WIDTH) -> str:
     if not last:
         return ""
     low, high = min(last), max(last)
-    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-9):
+    if not math.isfinite(high - low) or high - low <= 1e-9 * max(abs(low), abs(high), 1e-9):
         return _BARS[3] * len(last)
     return "".join(_BARS[round((value - low) / (high - low) * (len(_BARS) - 1))] for value in last)
 

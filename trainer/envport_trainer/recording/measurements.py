@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def measure(rollouts: StepRollouts) -> dict[str, float]:
     sampled = [t.sampled_tokens for t in scored]
     values = {
         "reward": fmean(reward),
-        "reward_se": stdev(reward) / len(reward) ** 0.5 if len(reward) > 1 else 0.0,
+        "reward_se": _standard_error(scored),
         "completion_tokens": fmean(sampled),
         "sampled_tokens": float(sum(sampled)),
         "prompt_tokens": fmean(t.prompt_length for t in scored),
@@ -48,6 +49,18 @@ def measure(rollouts: StepRollouts) -> dict[str, float]:
 def _means(prefix: str, parts: Sequence[dict[str, float]]) -> dict[str, float]:
     names = sorted({name for part in parts for name in part})
     return {f"{prefix}{name}": fmean(part[name] for part in parts if name in part) for name in names}
+
+
+def _standard_error(scored: Sequence[Trajectory]) -> float:
+    """Of the mean reward, by groups: members of one share their task, so they are not independent (cluster-robust,
+    Liang and Zeger 1986). 0 where there is one group alone."""
+    mean = fmean(t.reward for t in scored)
+    sums: dict[tuple[str, int, int], float] = {}
+    for t in scored:
+        group = t.env, t.policy_version, t.group
+        sums[group] = sums.get(group, 0.0) + t.reward - mean
+    count = len(sums)
+    return (count / (count - 1) * fsum(part**2 for part in sums.values())) ** 0.5 / len(scored) if count > 1 else 0.0
 
 
 def _untrainable(rollouts: StepRollouts) -> float:

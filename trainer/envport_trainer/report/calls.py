@@ -68,7 +68,7 @@ def _calls(message: dict[str, Any], text: str) -> list[ShownCall]:
     given = message.get("tool_calls")
     if isinstance(given, list) and given:
         return [_of_value(call.get("function", call) if isinstance(call, dict) else call) for call in given]
-    return [_of_text(part) for part in _IN_TEXT.findall(text)]
+    return [_of_text(part) for part in _IN_TEXT.findall(text.rpartition("</think>")[2])]
 
 
 def _of_text(text: str) -> ShownCall:

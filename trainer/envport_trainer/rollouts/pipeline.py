@@ -62,7 +62,7 @@ class StepRollouts:
         return [t for group in self.groups for t in group] + self.flat + self.stale
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Group:
     plan: GroupPlan
     version: int
@@ -121,6 +121,7 @@ class GroupPipeline:
         self._in_update = 0
         """Groups that are being trained on."""
         self._stale: list[Trajectory] = []
+        self._stale_failures: list[RolloutFailedError] = []
         self._stale_groups = 0
         self._ending: set[asyncio.Task[list[Trajectory | RolloutFailedError]]] = set()
 
@@ -132,6 +133,8 @@ class GroupPipeline:
         Raises:
             EnvportError: what playing a group raised that is not about that group alone.
         """
+        self._sort_in()
+        self._drop_stale()
         self._fill()
         while len([group for group in self._whole if group.teaches]) < self._needed():
             await asyncio.wait([group.task for group in self._playing], return_when=asyncio.FIRST_COMPLETED)
@@ -147,7 +150,6 @@ class GroupPipeline:
         """To be told when the weights of `version` are there. Groups that are too old by now are dropped; others begin
         with the next step."""
         self._version, self._number, self._in_update = version, 0, 0
-        self._sort_in()
         self._drop_stale()
 
     def state(self) -> dict[str, Any]:
@@ -195,9 +197,9 @@ class GroupPipeline:
     def _sort_in(self) -> None:
         """Move the groups that have come to their end to the whole ones."""
         done = [group for group in self._playing if group.task.done()]
-        self._playing = [group for group in self._playing if not group.task.done()]
-        for group in done:
-            self._whole.append(self._read(group, group.task.result()))
+        whole = [self._read(group, group.task.result()) for group in done]  # where one raises, nothing has changed
+        self._playing = [group for group in self._playing if group not in done]
+        self._whole += whole
         self._whole.sort(key=lambda group: _in_stream_order(group.plan))
 
     def _read(self, group: _Group, attempts: Sequence[Trajectory | RolloutFailedError]) -> _Whole:
@@ -214,13 +216,15 @@ class GroupPipeline:
     def _differ(self, members: Sequence[Trajectory]) -> bool:
         columns = [[t.reward for t in members]]
         if self._by_component:
-            names = {name for t in members for name in t.rewards}
-            columns = [[t.rewards[name] for t in members if name in t.rewards] for name in names]
+            names = {name for t in members for name in t.rewards if t.weights.get(name, 1.0)}
+            columns = [[t.rewards[name] for t in members if name in t.rewards] for name in sorted(names)]
+            if bare := [t.reward for t in members if not t.rewards]:
+                columns.append(bare)
         return any(has_spread(column) for column in columns)
 
     def _drop_stale(self) -> None:
         oldest = self._version - self._max_staleness
-        for group in [group for group in self._playing if group.version < oldest]:
+        for group in [group for group in self._playing if group.version < oldest and not group.task.done()]:
             self._playing.remove(group)
             self._break_off(group)
             self._stale_groups += 1
@@ -228,6 +232,7 @@ class GroupPipeline:
         self._whole = [group for group in self._whole if group.version >= oldest]
         for whole in late:
             self._stale += [*whole.members, *whole.others]
+            self._stale_failures += whole.failures
             self._observe(whole)
         self._stale_groups += len(late)
 
@@ -244,6 +249,7 @@ class GroupPipeline:
     def _take(self) -> StepRollouts:
         """The step's groups, with all that came to its end since the last step and was not trained on."""
         step = StepRollouts(stale=self._stale, stale_groups=self._stale_groups, policy_version=self._version)
+        step.failures += self._stale_failures
         left: list[_Whole] = []
         for group in self._whole:
             if group.teaches and len(step.groups) == self._wanted:
@@ -255,7 +261,7 @@ class GroupPipeline:
             step.failures += group.failures
             step.started += 1
             self._observe(group)
-        self._whole, self._stale, self._stale_groups = left, [], 0
+        self._whole, self._stale, self._stale_failures, self._stale_groups = left, [], [], 0
         return step
 
     def _observe(self, group: _Whole) -> None:

@@ -14,7 +14,7 @@ from envport_trainer.recording.run_facts import run_facts, write_run_facts
 from envport_trainer.recording.trackers import Trackers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from envport_protocol.messages import Manifest
@@ -39,7 +39,10 @@ class Records:
         self, config: TrainConfig, manifests: Sequence[Manifest], device: object, progress: TrainProgress, *, step: int
     ) -> None:
         """From `step` on; what an earlier process wrote of later steps is dropped, and all where `step` is 0."""
-        self._folder, self._progress, self._manifests = config.output, progress, manifests
+        self._folder, self._progress = config.output, progress
+        self._manifest_of = {
+            env.url.rstrip("/"): manifest for env, manifest in zip(config.envs, manifests, strict=True)
+        }
         resume_step = step or None
         facts = run_facts(config, manifests, device)
         trackers = Trackers(
@@ -56,11 +59,17 @@ class Records:
         self._watch = Watch(config.alarms)
         write_run_facts(config.output, facts, resumed=step > 0)
 
-    def step_done(self, step: int, trajectories: Sequence[Trajectory], values: dict[str, float]) -> None:
-        """A step, its scored rollouts, and what it measured."""
+    def step_done(
+        self,
+        step: int,
+        trajectories: Sequence[Trajectory],
+        advantages: Mapping[str, float],
+        values: dict[str, float],
+    ) -> None:
+        """A step, its scored rollouts, the advantage of each that was trained on by its id, and what was measured."""
         self._metrics.write(step, values)
         self._lines.append({"step": step, **values})
-        self._rollouts.write(step, "train", trajectories)
+        self._rollouts.write(step, "train", trajectories, advantages)
         self._progress.step_done(
             step,
             reward=values["reward"],
@@ -87,11 +96,15 @@ class Records:
                     env_digest=result.env_digest,
                     split=result.split,
                     rows=result.rows,
-                    weights={part.name: part.weight for part in manifest.rewards},
+                    weights={part.name: part.weight for part in self._manifest_of[result.env_url].rewards},
                 )
-                for result, manifest in zip(held_out.results, self._manifests, strict=True)
+                for result in held_out.results
             ],
         )
+
+    def has_evaluation(self, step: int) -> bool:
+        """Whether the policy after `step` updates was evaluated, by this process or an earlier one."""
+        return any(line["step"] == step and "eval/reward" in line for line in self._lines)
 
     def look_for_alarms(self) -> Alarm | None:
         """Tell the alarms that the last step gives cause for; the first that stops the run is returned."""

@@ -83,7 +83,8 @@ class PrefixIndex:
             _, stem = self._stems.popitem(last=False)
             self._blocks -= len(stem.names)
             for name in stem.names:
-                if self._places[name][0] is stem:
+                known = self._places.get(name)  # another stem of the same name may have gone first
+                if known is not None and known[0] is stem:
                     del self._places[name]
 
     def clear(self) -> None:

@@ -152,7 +152,7 @@ class TransformersSampler:
 
     def _take_jobs(self) -> bool:
         """Do what was asked for, waiting where there is nothing else to do. False when told to stop."""
-        deadline = None if not self._decoder.rows else 0.0
+        deadline = 0.0 if self._decoder.rows or self._decoder.waiting else None
         while not self._closed.is_set():
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:

@@ -44,7 +44,7 @@ def write_adapter(model: Any, folder: Path) -> None:
         SamplerError: the folder cannot be written.
     """
     with _appearing(folder) as place:
-        model.save_pretrained(place)
+        model.save_pretrained(place, save_embedding_layers=False)
 
 
 def remove_folder(folder: Path) -> None:

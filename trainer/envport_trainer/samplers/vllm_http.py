@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+from envport.bearer import checked_token
 
 from envport_trainer.errors import SamplerError
 
@@ -46,7 +47,7 @@ class VllmHttp:
         self.url = str(address.copy_with(username=None, password=None))
         self._client = httpx.AsyncClient(
             base_url=address,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={"Authorization": f"Bearer {checked_token(token)}"} if token else {},
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_KEEP_ALIVE_S),
             trust_env=False,

@@ -74,6 +74,10 @@ def call_from_object(value: Any, keys: tuple[str, ...] = ("arguments",)) -> Tool
 
 def call_with(name: str, arguments: Any, call_id: Any = None) -> ToolCall:
     """The call of `name`, where `arguments` is a JSON object."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return problem_call("the name of a tool call holds half of a character")
     if not isinstance(arguments, dict):
         return problem_call("the arguments of a tool call are one JSON object")
     return ToolCall(name, arguments, call_id=call_id if isinstance(call_id, str) else None)

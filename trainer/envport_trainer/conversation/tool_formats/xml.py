@@ -104,7 +104,8 @@ def _typed(arguments: dict[str, Any], properties: Any) -> dict[str, Any]:
 
 def _value(text: str, schema: Any) -> Any:
     kinds = schema.get("type") if isinstance(schema, dict) else None
-    wanted = {kinds} if isinstance(kinds, str) else set(kinds) if isinstance(kinds, list) else set()
+    listed = kinds if isinstance(kinds, list) else [kinds]
+    wanted = {kind for kind in listed if isinstance(kind, str)}
     if "string" in wanted:
         return None if text == "null" and "null" in wanted else text
     try:
