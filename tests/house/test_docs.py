@@ -15,6 +15,7 @@ from envport.cli import app
 from envport_protocol import BaseEnv
 from envport_protocol.project import Resources
 from envport_protocol.server.app import create_app
+from envport_trainer.alarms.settings import AlarmSettings
 from envport_trainer.config import EnvSource, TrainConfig
 from starlette.routing import Route
 
@@ -48,10 +49,10 @@ def test_generated_pages_are_what_the_code_says(generate: ModuleType, name: str)
 
 def test_every_key_of_a_training_run_is_on_its_page_with_a_meaning():
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [\w`].+ \|$", page("train-config.md"), re.MULTILINE)
-    assert rows == ["env", *list(TrainConfig.model_fields)[1:], *EnvSource.model_fields]
+    assert rows == ["env", *list(TrainConfig.model_fields)[1:], *EnvSource.model_fields, *AlarmSettings.model_fields]
     for row in (
         "| `group_size` | integer ≥ 2 | `8` | Rollouts of one task;",
-        "| `loss` | one of `clip`, `cispo`, `dppo` | `",
+        "| `loss` | one of `clip`, `gspo`, `cispo`, `dppo` | `",
     ):
         assert row in page("train-config.md")
 

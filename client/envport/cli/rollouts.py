@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from envport_protocol.errors import EnvportError
 
 from envport.cli.output import JsonFlag, print_json, print_table, remark
 
@@ -25,10 +24,6 @@ class Kind(StrEnum):
 
     EVAL = "eval"
     TRAIN = "train"
-
-
-class NoSuchRolloutError(EnvportError):
-    """A rollout was asked for that was not kept."""
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +101,9 @@ def _find(numbered: Sequence[Numbered], wanted: str, kept: KeptRollouts) -> Numb
     for number, rollout in numbered:
         if wanted in (str(number), rollout.rollout_id):
             return number, rollout
-    raise NoSuchRolloutError(
+    from envport_trainer.errors import MetricsError
+
+    raise MetricsError(
         f"no rollout {wanted!r} among the {len(numbered)} of step {kept.step} ({kept.kind}); "
         "envport rollouts RUN lists their numbers and, with --json, their ids"
     )
