@@ -30,6 +30,15 @@ NEVER: frozenset[int] = frozenset()
 ENDLESS = SampleRequest([3, 4], 50_000, seed=99)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads split a product by its size, and then the last bits of a result hang on what is beside it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def sampler(model: PreTrainedModel) -> Iterator[TransformersSampler]:
     made = TransformersSampler(model, NEVER, "fp32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -46,7 +47,8 @@ def sources(tmp_path: Path) -> Path:
 
 def build(sources: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(sources.parent / "dist")]
-    return subprocess.run([*command, str(sources)], capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([*command, str(sources)], capture_output=True, text=True, check=False, env=environment)
 
 
 def test_the_wheel_brings_the_filters_as_compiled_here(

@@ -5,7 +5,8 @@ has one token more. Keys and values of what requests begin with are computed onc
 of a group's prompt, of the beginning that all prompts have in common, and of a conversation's earlier turns.
 
 Nothing a request samples depends on the others, nor on when it came: its randomness comes from its own seed, and each
-token's result has the same bits in any company (see `block_attention`, also for where that ends).
+token's result has, on one thread, the same bits in any company (see `block_attention`); on several it may differ by
+rounding.
 """
 
 from __future__ import annotations
