@@ -35,6 +35,8 @@ _FREE_ON_RESUME = frozenset(
         "device",
         "max_tokens",
         "micro_batch_tokens",
+        "compile",
+        "sampler_weights",
         "vllm_memory",
         "env_retries",
         "env_timeout_s",
@@ -165,6 +167,9 @@ class TrainConfig(BaseModel):
     """Of the vLLM server, for `vllm-server`."""
     sampler_token_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = None
     """Environment variable that holds the vLLM server's API key. The file has its name alone."""
+    sampler_weights: Literal["files", "broadcast"] = "files"
+    """How a vLLM server gets new weights: files on a disk that both see, or from memory to memory, by NCCL on GPUs and
+    gloo on CPUs."""
     lora_rank: _Count | None = None
     """Train low-rank adapters of this rank in place of all weights; needs the extra `lora`."""
     lora_alpha: Annotated[float, Field(gt=0)] = 32.0
@@ -173,6 +178,8 @@ class TrainConfig(BaseModel):
     """Those of 8 bits keep AdamW's state in a quarter of the memory and need the extra `bnb`, the paged one a GPU."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: a third more time for a fraction of the memory."""
+    compile: bool = False
+    """Compile the model's layers with `torch.compile` before the first update; pays where steps are many and long."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
