@@ -190,6 +190,9 @@ async def test_each_version_of_an_adapter_is_served_under_a_name_of_its_own(load
     assert run.startswith("pol-")
     assert names == [[f"{run}-v00000{number}"] for number in (2, 3)], "the old ones are unloaded"
     assert [path.name for path in (tmp_path / "sampler-weights").iterdir()] == names[1]
+    await asyncio.to_thread(sampler.close)
+    cards = httpx.get(serve.url + "/v1/models", headers=HEADERS).json()["data"]
+    assert [card["id"] for card in cards if card["parent"]] == [], "the last one too"
 
 
 @with_server
@@ -328,6 +331,9 @@ class FakeVllm:
         self.top = {0.02: after(0.02), 2.0: after(2.0)}
         self.answers: list[tuple[int, Any]] = []
         self.paths: list[str] = []
+        self.unloaded: list[str] = []
+        self.unloads: int | None = 200
+        """What it answers to an adapter's end; nothing where None."""
         self.health = 200
         self.loads = self.offers = 404
         self.held = threading.Event()
@@ -343,7 +349,12 @@ class FakeVllm:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "null")
                 fake.paths.append(self.path)
-                if self.path != "/v1/completions":
+                if self.path == "/v1/unload_lora_adapter":
+                    fake.unloaded.append(body["lora_name"])
+                    if fake.unloads is None:
+                        fake.held.wait(60)
+                    self.reply(fake.unloads or 503, {})
+                elif self.path != "/v1/completions":
                     self.reply(fake.loads if body and self.path == "/collective_rpc" else fake.offers, {})
                 elif body["temperature"] in fake.top:
                     top = fake.top[body["temperature"]]
@@ -475,6 +486,22 @@ async def test_a_fake_server_that_fails_to_load_weights_is_sampled_from_no_more(
         await sampler.sample(SampleRequest([5], 1))
     assert len(fake_vllm.paths) == asked
     sampler.close()
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, None])
+def test_a_closed_sampler_leaves_no_adapter_on_the_server_and_waits_no_longer_than_its_deadline(
+    fake_vllm, tmp_path, monkeypatch, status
+):
+    monkeypatch.setattr("envport_trainer.samplers.vllm_server._LEAVE_TIMEOUT_S", 0.2)
+    sampler = on(fake_vllm, tmp_path)
+    fake_vllm.unloads = status
+    sampler._leaving, sampler._adapter = [("pol-v1", tmp_path / "w" / "pol-v1")], "pol-v2"
+    sampler.close()
+    assert fake_vllm.unloaded == (["pol-v1", "pol-v2"] if status is not None else ["pol-v1"])
+    assert not (tmp_path / "w").exists()
+    sampler.close()
+    with pytest.raises(SamplerError, match="the sampler was closed"):
+        asyncio.run(sampler.sample(SampleRequest([5], 1)))
 
 
 def test_a_server_that_is_away_is_told_and_its_password_is_not(tmp_path, monkeypatch):

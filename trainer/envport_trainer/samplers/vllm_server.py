@@ -15,6 +15,7 @@ began with. The prefix cache keeps versions apart by `cache_salt`, or by the ada
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import uuid
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _ANSWER_TIMEOUT_S = 1800.0
 """No turn takes this long; a server that hangs must not hang the run."""
 _UPDATE_TIMEOUT_S = 600.0
+_LEAVE_TIMEOUT_S = 5.0
+"""Of the end of a run, which must not wait long for a server that may be what ended it."""
 _IMPOSSIBLE = -9999.0
 """What vLLM writes for a logprob of minus infinity, which no sampled token has."""
 
@@ -128,7 +131,10 @@ class VllmServerSampler:
         """There is nothing to do."""
 
     def close(self) -> None:
-        """End the samples in flight and remove what was written. The server goes on. A second call does nothing."""
+        """Unload the adapters, as far as the server lets that be done in seconds, end the samples in flight and remove
+        what was written. The server goes on. A second call does nothing."""
+        with contextlib.suppress(Exception):  # what ended the run is what is told
+            self._http.wait_for(self._unload_all())
         self._http.close()
         remove_folder(self._folder)
 
@@ -215,6 +221,20 @@ class VllmServerSampler:
             await self._http.ask("POST", "/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=_UPDATE_TIMEOUT_S)
             self._leaving.remove((name, place))
             remove_folder(place)
+
+    async def _unload_all(self) -> None:
+        """The adapters that the server holds for this run."""
+        names = [name for name, _ in self._leaving] + ([self._adapter] if self._adapter is not None else [])
+        async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+            for name in names:
+                with contextlib.suppress(SamplerError):
+                    await self._http.ask(
+                        "POST",
+                        "/v1/unload_lora_adapter",
+                        {"lora_name": name},
+                        timeout_s=_UPDATE_TIMEOUT_S,
+                        repeat_errors=False,
+                    )
 
 
 def _read_sample(answer: Any, url: str) -> Sample:
