@@ -63,7 +63,7 @@ def test_a_seed_gives_the_same_tasks_and_seeds_for_ever():
     env, specs = of.specs(plans[-1])
     assert env is first
     assert specs == [
-        RolloutSpec("train", 4, seed, env_seed=3284925617846896474, group=3, policy_version=2)
+        RolloutSpec("train", 4, seed, env_seed=3284925617846896474, group=2_000_003, policy_version=2)
         for seed in (2784509414819043786, 1710610758535418169)
     ]
 
@@ -71,7 +71,7 @@ def test_a_seed_gives_the_same_tasks_and_seeds_for_ever():
 def test_the_rollouts_of_a_group_share_their_task_and_the_environments_seed_and_sample_with_their_own():
     of = stream(4)
     _, specs = of.specs(of.next(7, 2))
-    assert [(s.split, s.group, s.policy_version) for s in specs] == [("train", 2, 7)] * 2
+    assert [(s.split, s.group, s.policy_version) for s in specs] == [("train", 7_000_002, 7)] * 2
     assert len({s.index for s in specs}) == 1
     assert [s.env_seed for s in specs] == [derive_seed(4, "env", 7, 2)] * 2
     assert [s.seed for s in specs] == [derive_seed(4, "rollout", 7, 2, member) for member in range(2)]

@@ -12,6 +12,7 @@ from envport.client import EnvClient
 from envport_trainer.algorithm.losses import policy_loss
 from envport_trainer.errors import CheckpointError, EnvironmentChangedError, TrainerError
 from envport_trainer.models.folder import load_policy
+from envport_trainer.recording.rollout_log import read_file, rollout_files
 from envport_trainer.runs import saving
 from envport_trainer.runs.checkpoint import checkpoints, save_checkpoint
 from envport_trainer.training import train
@@ -61,6 +62,12 @@ def test_a_run_with_rollouts_in_flight_begins_them_anew_when_it_goes_on(serve_en
     assert place["stream"]["taken"] == [ended + len(place["pipeline"]["pending"])]
     train(config(url, steps=6, **told), resume=True)
     assert [line["step"] for line in lines(output)] == [1, 2, 3, 4, 5, 6]
+    groups: dict[int | None, list[tuple[str, str, int | None]]] = {}
+    for file in rollout_files(output):
+        for rollout in read_file(file).rollouts:
+            groups.setdefault(rollout.group, []).append((str(file.step), rollout.task_id, rollout.policy_version))
+    assert len(groups) == sum(line["groups_started"] for line in lines(output))
+    assert all(members == [members[0]] * 4 for members in groups.values()), "a group's number is its own in the run"
 
 
 def test_a_run_that_trains_adapters_resumes_exactly_and_leaves_an_ordinary_model(serve_env, tiny_folder, tmp_path):

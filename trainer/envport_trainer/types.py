@@ -111,7 +111,7 @@ class Trajectory:
     task_id: str | None
     rollout_id: str
     group: int
-    """Number of the group within the step; the rollouts of a group share their task."""
+    """Number of the group in the run; the rollouts of a group share their task."""
     rows: list[TokenRow]
     """One, to which everything was appended; another begins where the template changed what came before. Each sampled
     token is marked in one row alone."""

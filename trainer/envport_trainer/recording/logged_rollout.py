@@ -33,6 +33,7 @@ class LoggedRollout:
     """The task's id; `#INDEX` where an evaluated task has none; "" where nothing is known."""
     rollout_id: str
     group: int | None
+    """Number of its group in the run; None for held-out rollouts."""
     finish: str
     """Why it ended, a value of `Finish`."""
     reward: float | None

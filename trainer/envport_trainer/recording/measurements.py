@@ -55,10 +55,9 @@ def _standard_error(scored: Sequence[Trajectory]) -> float:
     """Of the mean reward, by groups: members of one share their task, so they are not independent (cluster-robust,
     Liang and Zeger 1986). 0 where there is one group alone."""
     mean = fmean(t.reward for t in scored)
-    sums: dict[tuple[str, int, int], float] = {}
+    sums: dict[int, float] = {}
     for t in scored:
-        group = t.env, t.policy_version, t.group
-        sums[group] = sums.get(group, 0.0) + t.reward - mean
+        sums[t.group] = sums.get(t.group, 0.0) + t.reward - mean
     count = len(sums)
     return (count / (count - 1) * fsum(part**2 for part in sums.values())) ** 0.5 / len(scored) if count > 1 else 0.0
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from envport.client import EnvClient
 
+_DRAWS = 1_000_000
+"""More groups than are ever drawn between two weight updates."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSource:
@@ -57,6 +60,11 @@ class GroupPlan:
     """Weight updates that were done when it was drawn."""
     number: int
     """Of the group within the step."""
+
+    @property
+    def group(self) -> int:
+        """Number of the group in the run: its millions are `step`. The same when the group is begun anew."""
+        return self.step * _DRAWS + self.number
 
     def as_json(self) -> dict[str, int]:
         """For a checkpoint."""
@@ -100,7 +108,7 @@ class TaskStream:
         source, step, number = self.sources[plan.source], plan.step, plan.number
         env_seed = derive_seed(self._seed, "env", step, number)
         seeds = (derive_seed(self._seed, "rollout", step, number, member) for member in range(self._group_size))
-        return source.env, [RolloutSpec(source.split, plan.index, seed, env_seed, number, step) for seed in seeds]
+        return source.env, [RolloutSpec(source.split, plan.index, seed, env_seed, plan.group, step) for seed in seeds]
 
     def start_group(self, step: int, number: int) -> tuple[EnvClient, list[RolloutSpec]]:
         """The environment and the rollouts of the next group."""
