@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from envport_trainer.models.folder import load_policy
 from envport_trainer.recording.rollout_log import read_file, rollout_files
 from envport_trainer.runs import saving
 from envport_trainer.runs.checkpoint import checkpoints, save_checkpoint
+from envport_trainer.samplers import make_sampler
 from envport_trainer.training import train
 from safetensors.torch import load_file
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envport_protocol.messages import Manifest
+    from envport_trainer.models.folder import LoadedModel
+    from envport_trainer.types import Sample, SampleRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -92,6 +96,40 @@ def test_the_pull_is_back_to_the_model_that_the_run_began_with_in_a_resumed_run_
     kl = [line["kl"] for line in lines(whole)]
     assert kl[0] == pytest.approx(0.0, abs=1e-6)
     assert kl[-1] > 1e-4
+
+
+class LyingSampler:
+    """A sampler that tells logprobs half a nat too low."""
+
+    def __init__(self, sampler: Any) -> None:
+        self._sampler = sampler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sampler, name)
+
+    async def sample(self, request: SampleRequest) -> Sample:
+        sample: Sample = await self._sampler.sample(request)
+        return replace(sample, logprobs=[logprob - 0.5 for logprob in sample.logprobs])
+
+
+@pytest.mark.parametrize("max_staleness", [0, 1])
+def test_a_sampler_of_another_policy_ends_the_run_before_the_weights_change(
+    serve_env, tiny_folder, tmp_path, monkeypatch, max_staleness
+):
+    models = []
+
+    def lying(config: Any, loaded: LoadedModel, *more: Any) -> Any:
+        models.append(loaded.model)
+        return LyingSampler(make_sampler(config, loaded, *more))
+
+    monkeypatch.setattr("envport_trainer.training.make_sampler", lying)
+    output = tmp_path / "run"
+    told = config(serve_env(YesEnv()), model=tiny_folder, output=output, max_staleness=max_staleness)
+    with pytest.raises(TrainerError, match=r"logprobs that are 0\.50 apart on average"):
+        train(told)
+    began = load_policy(str(tiny_folder)).model.state_dict()
+    assert all(torch.equal(weight, began[name]) for name, weight in models[0].state_dict().items())
+    assert checkpoints(output / "checkpoints") == []
 
 
 def test_an_update_that_runs_out_of_memory_is_made_in_smaller_parts(

@@ -128,7 +128,8 @@ class _Run:
         self.progress = TrainProgress(config.steps, done=self.step)
         self.stopped_by: Alarm | None = None
         self.agreed = False
-        """Whether trainer and sampler were seen to agree in this process's first update."""
+        """Whether trainer and sampler were seen to agree in this process's first update that trained on anything. No
+        weights had changed before it, however stale its rollouts may be."""
         self.sampler: Sampler = make_sampler(config, loaded, stops, sampler_token)
 
     async def to_the_end(self) -> TrainResult:
@@ -198,9 +199,10 @@ class _Run:
         if not rollouts.groups:
             return {}
         self.progress.activity("update")
+        check = [] if self.agreed else [check_agreement]
         while True:
             try:
-                learned = await asyncio.to_thread(self.learner.update, rollouts.groups, self.step)
+                learned = await asyncio.to_thread(self.learner.update, rollouts.groups, self.step, *check)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -217,9 +219,7 @@ class _Run:
                     self.learner.micro_batch_tokens,
                 )
                 continue
-            if not self.agreed and self.config.max_staleness == 0:
-                check_agreement(learned)
-                self.agreed = bool(learned["trained_tokens"])
+            self.agreed = self.agreed or bool(learned["trained_tokens"])
             return learned
 
     @contextmanager

@@ -24,7 +24,7 @@ from envport_trainer.learning.update_measures import UpdateMeasures
 from envport_trainer.types import Finish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -58,10 +58,17 @@ class Learner:
         self.skipped = 0
         """Updates left out in a row because their gradient was not finite."""
 
-    def update(self, groups: Sequence[Sequence[Trajectory]], step: int) -> dict[str, float]:
+    def update(
+        self,
+        groups: Sequence[Sequence[Trajectory]],
+        step: int,
+        check: Callable[[dict[str, float]], None] = lambda _: None,
+    ) -> dict[str, float]:
         """Advantages, packed micro-batches, gradient, one optimizer step; gives what is worth logging.
 
-        What each token weighs is known before the first backward pass, so micro-batches and ranks only add up.
+        What each token weighs is known before the first backward pass, so micro-batches and ranks only add up. `check`
+        is called with what all ranks measured, the same on each, before the weights change: where it raises, they do
+        not.
         """
         began = time.perf_counter()
         device = self.policy.model.device
@@ -73,7 +80,9 @@ class Learner:
         for batch in batches:
             self._backward(batch, weight_R, seen)
         ranks.add_gradients(self.parameters)
-        values = seen.summary(total) | self._apply(step) | self._sizes(batches, advantages)
+        measured = seen.summary(total)
+        check(measured)
+        values = measured | self._apply(step) | self._sizes(batches, advantages)
         seconds = time.perf_counter() - began
         return values | {
             "trained_tokens": float(total),
@@ -209,13 +218,13 @@ def training_rows(
     return rows
 
 
-def check_agreement(learned: dict[str, float]) -> None:
-    """To be called with what a run's first update measured: one with fresh weights on both sides.
+def check_agreement(measured: dict[str, float]) -> None:
+    """To be called with what a run's first update measured: trainer and sampler have the same weights.
 
     Raises:
         TrainerError: trainer and sampler give the same tokens other logprobs than rounding explains.
     """
-    apart = learned["mismatch_mean"]
+    apart = measured["mismatch_mean"]
     if not apart <= MAX_MISMATCH:
         raise TrainerError(
             f"trainer and sampler give the same tokens logprobs that are {apart:.2f} apart on average, and at most "
