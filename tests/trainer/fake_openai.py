@@ -51,6 +51,8 @@ class FakeOpenAi:
     models: list[str] = field(default_factory=lambda: ["fake-model"])
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    """Of every request."""
     url: str = ""
 
     def in_turn(self, *answers: Answer) -> None:
@@ -62,10 +64,12 @@ class FakeOpenAi:
         body = await request.json()
         self.asked.append(body)
         self.keys.append(request.headers.get("authorization"))
+        self.queries.append(request.url.query)
         answer = self.answer(body)
         return answer if isinstance(answer, Response) else JSONResponse(answer)
 
-    async def _models(self, _: Request) -> Response:
+    async def _models(self, request: Request) -> Response:
+        self.queries.append(request.url.query)
         return JSONResponse({"data": [{"id": name} for name in self.models]})
 
     def app(self) -> Starlette:

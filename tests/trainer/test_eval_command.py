@@ -73,6 +73,20 @@ def test_the_key_comes_from_the_surroundings(run, serve_env, fake_openai, monkey
     assert "sk-from-env" not in out + err
 
 
+@pytest.mark.parametrize("form", ["table", "json", "both"])
+def test_a_password_and_a_query_in_a_models_url_are_shown_and_written_nowhere(
+    run, serve_env, fake_openai, tmp_path, form
+):
+    url, out = fake_openai.url.replace("://", "://me:s3cret@") + "?key=s3cret", tmp_path / "eval.json"
+    more = {"table": [], "json": ["--json"], "both": ["--against", url]}[form]
+    code, told, err = run("--env", serve_env(ParityEnv()), "--model", url, "--out", out, "--n", 2, *more)
+    assert code == 0
+    assert f"fake-model at {fake_openai.url}/v1" in told
+    assert f"fake-model at {fake_openai.url}/v1" in out.read_text()
+    assert "s3cret" not in told + err + out.read_text()
+    assert set(fake_openai.queries) == {"key=s3cret"}
+
+
 @pytest.mark.parametrize("model", ["served", "local"])
 def test_the_token_of_the_environment_comes_from_the_surroundings(
     run, serve_env, fake_openai, tiny_folder, monkeypatch, model

@@ -7,6 +7,7 @@ import pytest
 from envport_protocol.messages import ToolSpec
 from envport_trainer.conversation.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
+from envport_trainer.evaluation.evaluate import served
 from envport_trainer.evaluation.openai import OpenAiModel, Reply, WantedCall
 from starlette.responses import Response
 
@@ -75,6 +76,45 @@ async def test_the_url_may_be_given_in_any_usual_form(fake_openai, suffix):
 def test_what_is_no_url_is_told(url):
     with pytest.raises(ModelServerError, match="is no URL of a model server; expected such as http://"):
         OpenAiModel(url)
+
+
+@pytest.mark.parametrize("suffix", ["", "/v1", "/v1/chat/completions/"])
+async def test_a_password_and_a_query_in_the_url_reach_the_server_and_nobody_else(fake_openai, suffix):
+    given = fake_openai.url.replace("://", "://me:s3cret@") + suffix + "?key=s3cret&v=2#s3cret"
+    model = OpenAiModel(given)
+    assert (await ask(model)).content == "hello"
+    assert fake_openai.keys == ["Basic bWU6czNjcmV0"]  # base64 of me:s3cret
+    assert fake_openai.queries == ["key=s3cret&v=2"] * 2
+    assert model.url == f"{fake_openai.url}/v1"
+    assert served(model).name == f"fake-model at {fake_openai.url}/v1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refuses(401, "no"), refuses(404, "no"), refuses(400, "no"), Response("<html>"), {"choices": []}, {"a": 1}],
+)
+async def test_no_error_shows_the_password_or_the_query_of_the_url(fake_openai, answer):
+    fake_openai.answer = lambda _: answer
+    given = fake_openai.url.replace("://", "://me:s3cret@") + "/v1?key=s3cret"
+    error = await failure(OpenAiModel(given, retry_for_s=0))
+    assert f"{fake_openai.url}/v1" in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:s3cret@127.0.0.1:1/v1?key=s3cret", "cannot reach http://127.0.0.1:1/v1: "),
+        ("http://me:s3cret@h:99999/v1?key=s3cret", "'http://h:99999/v1' is no URL"),
+        ("http://me:s?3cret@h/v1", "'http://…' is no URL"),
+        ("me:s3cret@h/v1?key=s3cret", "'h/v1' is no URL"),
+    ],
+)
+async def test_a_url_that_leads_nowhere_is_told_without_its_secrets(url, shown):
+    with pytest.raises(ModelServerError) as caught:
+        await ask(OpenAiModel(url, retry_for_s=0))
+    assert str(caught.value).startswith(shown)
+    assert "3cret" not in str(caught.value)
 
 
 async def test_of_several_models_one_must_be_named(fake_openai):

@@ -1,7 +1,7 @@
 """A model behind an OpenAI-compatible server: chat completions with tools, retried and bounded.
 
 What the server says is not trusted: answers over the size limit are refused, and its texts are cut in messages. The
-key goes into one header and nowhere else.
+key goes into one header and nowhere else; a user, a password and a query in the URL go to the server alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -111,14 +112,16 @@ class OpenAiModel:
         retry_for_s: float = 60.0,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self.url = _api_root(url)
+        self._address = _api_root(url)
+        self.url = str(self._address.copy_with(username=None, password=None, query=None))
+        """Where the API is, for people: without user, password and query."""
         self.name = name or ""
         self._headers = {"authorization": f"Bearer {checked_token(key)}"} if key else {}
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
         self._limit_name = "max_tokens"
         # A proxy from the surroundings is for the world outside, not for a server on this machine.
-        is_here = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+        is_here = self._address.host in ("127.0.0.1", "localhost", "::1")
         self._http = http or httpx.AsyncClient(timeout=None, trust_env=not is_here)  # noqa: S113 - _send has a deadline
 
     async def __aenter__(self) -> Self:
@@ -221,7 +224,8 @@ class OpenAiModel:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, httpx.Headers, bytes]:
-        async with self._http.stream(method, self.url + path, json=body, headers=self._headers) as response:
+        address = self._address.copy_with(path=self._address.path + path)
+        async with self._http.stream(method, address, json=body, headers=self._headers) as response:
             content = bytearray()
             async for piece in response.aiter_bytes():
                 content += piece
@@ -249,11 +253,20 @@ class OpenAiModel:
         return ModelServerError(f"{self.url}{path}: HTTP {status}: {said}")
 
 
-def _api_root(url: str) -> str:
-    root = url.rstrip("/").removesuffix("/chat/completions")
-    if not _is_web_url(root):
-        raise ModelServerError(f"{url!r} is no URL of a model server; expected such as http://127.0.0.1:8000/v1")
-    return root if urlsplit(root).path.strip("/") else f"{root}/v1"
+def _api_root(url: str) -> httpx.URL:
+    if not _is_web_url(url):
+        shown = _without_secrets(url)
+        raise ModelServerError(f"{shown!r} is no URL of a model server; expected such as http://127.0.0.1:8000/v1")
+    address = httpx.URL(url)
+    path = address.path.rstrip("/").removesuffix("/chat/completions")
+    return address.copy_with(path=path or "/v1", fragment=None)
+
+
+def _without_secrets(text: str) -> str:
+    """What is no URL, without all that may be a user, a password or a query."""
+    scheme, mark, rest = text.rpartition("://")
+    before, _, after = rest.rpartition("@")
+    return scheme + mark + ("…" if re.search("[?#]", before) else re.split("[?#]", after)[0])
 
 
 def _is_web_url(url: str) -> bool:
