@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,8 +31,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from .conftest import TEMPLATE, tiny_model, tiny_tokenizer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import nn
 
 DIGEST = "sha256:" + "ab" * 32
@@ -238,7 +237,36 @@ def test_the_settings_of_the_card_are_the_runs_own(run, tmp_path):
     (tmp_path / "run.toml").write_text(block[1])
     again = TrainConfig.from_toml(tmp_path / "run.toml")
     bare = run.config.envs[0].model_copy(update={"url": "http://host:8000/"})
-    assert again == run.config.model_copy(update={"envs": (bare,)})
+    assert again == run.config.model_copy(update={"envs": (bare,), "model": "tiny", "output": Path("run")})
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_the_card_shows_no_path_of_this_machine(tmp_path, tiny_folder, adapter):
+    template = tmp_path / "mine" / "own.jinja"
+    template.parent.mkdir()
+    template.write_text(TEMPLATE)
+    run = Run(tmp_path, tiny_folder, lora_rank=2, chat_template=template)
+    run.save(1)
+    export_run(run.folder, tmp_path / "out", adapter=adapter)
+    text = card_text(tmp_path / "out")
+    assert str(tmp_path) not in text
+    assert "by envport from `tiny`." in text
+    for setting in ('model = "tiny"', 'output = "run"', 'chat_template = "own.jinja"'):
+        assert f"\n{setting}\n" in text
+
+
+def test_the_card_names_a_model_of_the_hub_in_full(run):
+    facts = json.loads((run.folder / "run.json").read_text())
+    facts["config"] |= {"model": "nobody/nothing", "output": "/home/me/runs/first"}
+    (run.folder / "run.json").write_text(json.dumps(facts))
+    place = run.folder / "card"
+    place.mkdir()
+    card_of_run(run.folder, 10).write(place, dtype="bfloat16", adapter=False)
+    text = card_text(place)
+    assert "by envport from `nobody/nothing`." in text
+    assert '\nmodel = "nobody/nothing"\n' in text
+    assert '\noutput = "first"\n' in text
+    assert "/home" not in text
 
 
 def test_a_run_that_measured_nothing_says_so(run, tmp_path):

@@ -2,7 +2,7 @@
 
 Names of environments and of their rewards come from servers. They stand between backquotes, without control characters
 and cut to a length, so that they are text on the page and nothing else. No token is in a run's facts, and no URL in
-them carries a password.
+them carries a password. Of the paths in them the card shows the last part: a card is for the world, a path is not.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ModelCard:
         yield f"## Environments\n\n{self._environments()}"
         yield "## Reward\n\n" + "\n\n".join(self._reward(has_curve=(folder / _CURVE).is_file()))
         yield f"## Sampling\n\n{_sampling(folder, settings)}"
-        yield f"## How to make it again\n\n{self._again(settings)}"
+        yield f"## How to make it again\n\n{self._again(_placeless(settings))}"
         yield f"## Limits\n\n{self._limits()}"
 
     def _front_matter(self, base: str, adapter: bool) -> str:
@@ -92,11 +92,12 @@ class ModelCard:
         return "\n".join(["---", *lines, "---"])
 
     def _what(self, base: str, dtype: str, adapter: bool) -> str:
-        kind = f"The adapters (LoRA, {dtype}) for {_code(base)}" if adapter else f"The whole model in {dtype}"
+        name = _code(_short(base))
+        kind = f"The adapters (LoRA, {dtype}) for {name}" if adapter else f"The whole model in {dtype}"
         licence = f"that licence is {_code(self.licence)}" if self.licence else "it is not known here which that is"
         made = ", ".join(f"{name} {version}" for name, version in sorted(self.facts.versions.items()))
         return (
-            f"{kind}, after {self.step} weight updates of GRPO by envport from {_code(base)}. The licence of that "
+            f"{kind}, after {self.step} weight updates of GRPO by envport from {name}. The licence of that "
             f"model applies; {licence}.\n\n"
             f"Run begun {_code(self.facts.started_at)} on {_code(self.facts.device)}; written "
             f"{datetime.now(UTC).date().isoformat()}. Made with {_plain(made)}."
@@ -134,8 +135,9 @@ class ModelCard:
         text = as_toml(settings)
         fence = "`" * max(3, _longest_run(text) + 1)
         return (
-            "All settings are in this file; its seed decides task order and sampling. Serve each environment at its "
-            f"`url`, in the version of the table, and then:\n\n```\nenvport train run.toml\n```\n\n"
+            "All settings are in this file; its seed decides task order and sampling. Of files and folders it has the "
+            "last part of the path alone: say where yours are. Serve each environment at its `url`, in the version of "
+            "the table, and then:\n\n```\nenvport train run.toml\n```\n\n"
             f"`run.toml`, of which {self.step} steps were done:\n\n{fence}toml\n{text}{fence}"
         )
 
@@ -199,6 +201,19 @@ def _short(base: str) -> str:
     """A hub name as it is; of a folder or file the last part, for the rest is this machine's business."""
     path = Path(base).expanduser()
     return path.name if path.exists() or path.is_absolute() or base.count("/") != 1 else base
+
+
+def _placeless(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with no path of this machine in them."""
+    shown = {"model": _short, "output": _last, "chat_template": _last}
+    return {
+        name: shown[name](value) if name in shown and isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+
+
+def _last(path: str) -> str:
+    return Path(path).name or "."
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
