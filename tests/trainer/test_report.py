@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -79,7 +80,28 @@ def test_the_summary_has_first_and_last_with_their_intervals(made):
 def test_the_change_is_that_of_the_same_tasks_with_the_interval_of_the_differences(made):
     # differences 0.75, 0, -0.25, 0.5: mean 0.25, variance (0.25 + 0.0625 + 0.25 + 0.0625) / 3, over 4 tasks
     se = (0.625 / 3 / 4) ** 0.5
-    assert summarize(read_run(made)).change == Change(0.25, pytest.approx(1.96 * se), 4, 0, 6)
+    # Student's t of 3 degrees of freedom, from printed tables
+    assert summarize(read_run(made)).change == Change(0.25, pytest.approx(3.1824463 * se), 4, 0, 6)
+
+
+@pytest.mark.parametrize(("n", "t"), [(2, 12.7062047), (11, 2.2281389), (31, 2.0422725), (121, 1.9799304)])
+def test_the_interval_of_the_change_is_students_by_the_number_of_tasks(n, t):
+    # changes 0 and 1 in turn, from a task that gained nothing: their mean and variance in closed form
+    ends = [
+        [LoggedRollout("e", None, str(k), "r", None, "stop", float(after * (k % 2))) for k in range(n)]
+        for after in (0, 1)
+    ]
+    gained = n // 2
+    variance = gained * (n - gained) / n / (n - 1)
+    change = pairs.change_of(pairs.same_tasks(*ends))
+    assert change == (pytest.approx(gained / n), pytest.approx(t * (variance / n) ** 0.5), n)
+
+
+def test_of_one_task_the_change_has_no_interval():
+    one = [LoggedRollout("e", None, "t", "r", None, "stop", 0.5)]
+    mean, ci95, n = pairs.change_of(pairs.same_tasks(one, one))
+    assert (mean, n) == (0.0, 1)
+    assert math.isnan(ci95)
 
 
 def test_pairs_are_the_same_task_of_the_same_environment_from_gain_to_loss():
@@ -129,7 +151,7 @@ def test_the_page_shows_both_rollouts_of_a_task_with_each_call_its_answer_and_ea
     ):
         assert text in outline.text
     assert "Task held-0 +0.750" in outline.text
-    assert "+0.250 ± 0.447" in outline.text
+    assert "+0.250 ± 0.726" in outline.text
     tables = re.findall(
         r"fields\s*</th><td[^>]*>([^<]*)</td><td[^>]*>([^<]*)</td><td[^>]*>([^<]*)", report_html(read_run(made))
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from envport_trainer.evaluation.comparison import t_quantile
 from envport_trainer.evaluation.result import Estimate
 
 if TYPE_CHECKING:
@@ -27,6 +29,16 @@ class Pair(NamedTuple):
         return self.after.reward - self.before.reward
 
 
+class MeanChange(NamedTuple):
+    """The mean change of the reward over pairs; NaN where there are none."""
+
+    mean: float
+    ci95: float
+    """Half the width of the 95 % interval of the differences, by Student's t with n - 1 degrees of freedom; NaN below
+    two pairs."""
+    n: int
+
+
 def same_tasks(before: Sequence[LoggedRollout], after: Sequence[LoggedRollout]) -> list[Pair]:
     """The scored rollouts of tasks that both have, from the largest gain to the largest loss.
 
@@ -41,9 +53,11 @@ def same_tasks(before: Sequence[LoggedRollout], after: Sequence[LoggedRollout]) 
     return sorted(pairs, key=lambda pair: -pair.change)
 
 
-def change_of(pairs: Sequence[Pair]) -> Estimate:
+def change_of(pairs: Sequence[Pair]) -> MeanChange:
     """Mean change of the reward over the same tasks: the interval of the differences, not of two means."""
-    return Estimate.of([pair.change for pair in pairs])
+    estimate = Estimate.of([pair.change for pair in pairs])
+    ci95 = estimate.se * t_quantile(estimate.n - 1) if estimate.n > 1 else math.nan
+    return MeanChange(estimate.mean, ci95, estimate.n)
 
 
 def chosen(pairs: Sequence[Pair], most: int) -> list[Pair]:

@@ -89,11 +89,11 @@ def _change(run: RunData) -> Change | None:
     steps = run.end_steps("eval")
     if steps is None or steps[0] == steps[1]:
         return None
-    estimate = change_of(same_tasks(*run.ends("eval")))
-    if estimate.n == 0:
+    change = change_of(same_tasks(*run.ends("eval")))
+    if change.n == 0:
         return None
-    ci95 = estimate.ci95 if math.isfinite(estimate.ci95) else None
-    return Change(estimate.mean, ci95, estimate.n, *steps)
+    ci95 = change.ci95 if math.isfinite(change.ci95) else None
+    return Change(change.mean, ci95, change.n, *steps)
 
 
 def _total(run: RunData, metric: str) -> float | None:
