@@ -56,6 +56,20 @@ def test_a_failed_drawing_leaves_the_earlier_picture(metrics, tmp_path, monkeypa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "metrics.jsonl"]
 
 
+def test_a_picture_that_does_not_reach_the_disk_leaves_the_earlier_one(metrics, tmp_path, monkeypatch):
+    image = tmp_path / "curve.png"
+    image.write_bytes(b"earlier")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("envport_trainer.recording.atomic_files.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        draw_curve(metrics, image)
+    assert image.read_bytes() == b"earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "metrics.jsonl"]
+
+
 def test_metrics_without_a_reward_are_told(tmp_path):
     with pytest.raises(MetricsError, match="holds no reward yet"):
         draw_curve(tmp_path / "metrics.jsonl", tmp_path / "curve.png")

@@ -42,6 +42,14 @@ def test_values_that_come_late_join_their_step(tmp_path):
     assert points(tmp_path)["eval/reward"] == [(2, 0.75)]
 
 
+def test_the_file_is_readable_for_all_as_the_others_of_a_run(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        assert log.path.stat().st_mode & 0o777 == 0o644
+        log.write(1, {"reward": 0.25})
+        log.amend(1, {"eval/reward": 0.75})
+        assert log.path.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_resumed_run_drops_the_steps_after_its_checkpoint(tmp_path):
     with MetricsLog(tmp_path) as log:
         for step in (1, 2, 3):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from envport_trainer.errors import MetricsError
+from envport_trainer.recording.atomic_files import replace_file
 from envport_trainer.recording.metrics import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
 
@@ -41,7 +41,9 @@ def draw_curve(metrics: Path, image: Path, *, title: str = "Reward") -> None:
     if names:
         _draw_components(axes[1], lines, names)
     axes[-1].set_xlabel("step")
-    _save(canvas, image)
+    picture = BytesIO()
+    canvas.print_png(picture)
+    replace_file(image, picture.getvalue())
 
 
 def _draw_reward(axes: Axes, lines: Sequence[dict[str, Any]], title: str) -> None:
@@ -75,16 +77,3 @@ def _draw_components(axes: Axes, lines: Sequence[dict[str, Any]], names: Sequenc
 def _column(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
     rows = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
     return [step for step, _ in rows], [value for _, value in rows]
-
-
-def _save(canvas: Any, image: Path) -> None:
-    image.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{image.name}.", suffix=".png", dir=image.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            canvas.print_png(file)
-        Path(name).chmod(0o644)
-        Path(name).replace(image)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

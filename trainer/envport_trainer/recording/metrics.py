@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from envport_trainer.errors import MetricsError
+from envport_trainer.recording.atomic_files import replace_file
 from envport_trainer.recording.trackers import Trackers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
 FILE_NAME = "metrics.jsonl"
@@ -36,7 +36,7 @@ class MetricsLog:
         self.path = folder / FILE_NAME
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [line for line in read_metrics(self.path) if line["step"] <= resume_step]
-        _replace(self.path, "".join(_as_line(line) for line in kept))
+        replace_file(self.path, _as_text(kept))
         self._file = self.path.open("a", encoding="utf-8")
         self._trackers = trackers or Trackers(("tensorboard",), folder, folder.name, {}, resume_step=resume_step)
 
@@ -53,7 +53,7 @@ class MetricsLog:
             return
         lines = [{**line, **values} if line["step"] == step else line for line in read_metrics(self.path)]
         self._file.close()
-        _replace(self.path, "".join(_as_line(line) for line in lines))
+        replace_file(self.path, _as_text(lines))
         self._file = self.path.open("a", encoding="utf-8")
         self._trackers.write(step, values)
 
@@ -95,21 +95,12 @@ def _parsed(path: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
             raise MetricsError(f"{path}, line {number}: expected a JSON object with a step; move the file away")
 
 
+def _as_text(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(map(_as_line, lines)).encode()
+
+
 def _as_line(values: Mapping[str, Any]) -> str:
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
     return json.dumps(finite, allow_nan=False) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
