@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,50 @@ def test_an_alarm_that_stops_ends_the_run_with_a_checkpoint_and_its_reason(serve
     assert checkpoints(output / "checkpoints")[-1].name == f"step-{result.step:06d}"
     last = json.loads((output / "alarms.jsonl").read_text().splitlines()[-1])
     assert (last["name"], last["severity"], last["step"]) == ("plateau", "stop", result.step)
+
+
+class Killed(BaseException):
+    """What a process that is killed sees: nothing is done after it."""
+
+
+@pytest.mark.parametrize("before", ["evaluate_held_out", "Records.look_for_alarms"])
+def test_an_alarm_that_was_due_when_the_process_was_killed_is_told_once_by_the_next(
+    serve_env, tiny_folder, tmp_path, monkeypatch, before
+):
+    told: dict[str, Any] = {"steps": 30, "eval_every": 1, "eval_tasks": 4, "max_refills": 0, "checkpoint_every": 1}
+    told |= {"alarms": {"plateau": "stop", "plateau_evals": 3}, "model": tiny_folder}
+    whole, output = tmp_path / "whole", tmp_path / "run"
+    url = serve_env(FlatEnv())
+    due = train(config(url, output=whole, **told)).step
+
+    def killed(*_: object, **__: object) -> object:
+        if (output / "checkpoints" / f"step-{due:06d}").exists():
+            raise Killed
+        return real(*_, **__)
+
+    place = f"envport_trainer.training.{before}"
+    real = pkgutil.resolve_name(place)
+    with monkeypatch.context() as patched:
+        patched.setattr(place, killed)
+        with pytest.raises(Killed):
+            train(config(url, output=output, **told))
+    assert alarms_of(output) == []
+    result = train(config(url, output=output, **told), resume=True)
+    assert result is not None
+    assert result.stopped_by is not None
+    assert (result.step, result.stopped_by.name) == (due, "plateau")
+    assert alarms_of(output) == alarms_of(whole) == [(due, "plateau")]
+    told["steps"] = due + 1
+    again = train(config(url, output=output, **told), resume=True)
+    assert again is not None
+    assert again.step == due + 1, "who goes on after an alarm has read it"
+    assert alarms_of(output) == [(due, "plateau")]
+
+
+def alarms_of(output: Path) -> list[tuple[int, str]]:
+    return [
+        (line["step"], line["name"]) for line in map(json.loads, (output / "alarms.jsonl").read_text().splitlines())
+    ]
 
 
 def test_an_environment_that_became_another_one_ends_the_run_before_the_update(

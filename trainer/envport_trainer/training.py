@@ -140,6 +140,8 @@ class _Run:
                 with self._saved_on_error():
                     if not self.records.has_evaluation(self.step):
                         await self._evaluate()
+                    if self.resumed is not None:  # the process before may have been killed before it looked
+                        self.stopped_by = self.records.look_for_alarms()
                     while self.step < self.config.steps and not self.interruption and self.stopped_by is None:
                         if not await self._one_step():
                             break

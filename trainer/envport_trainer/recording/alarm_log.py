@@ -26,6 +26,11 @@ class AlarmLog:
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [line for line in read_metrics(self._path) if line["step"] <= resume_step]
         replace_file(self._path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._earlier = {(line["step"], line.get("name")) for line in kept}
+
+    def has(self, alarm: Alarm) -> bool:
+        """Whether an earlier process of the run wrote it down."""
+        return (alarm.step, alarm.name) in self._earlier
 
     def write(self, alarms: Sequence[Alarm]) -> None:
         """Append `alarms`; when it returns they are on the disk."""

@@ -107,8 +107,9 @@ class Records:
         return any(line["step"] == step and "eval/reward" in line for line in self._lines)
 
     def look_for_alarms(self) -> Alarm | None:
-        """Tell the alarms that the last step gives cause for; the first that stops the run is returned."""
-        alarms = self._watch.look(self._lines)
+        """Tell the alarms that the last step gives cause for, unless an earlier process of the run has; the first that
+        stops the run is returned."""
+        alarms = [alarm for alarm in self._watch.look(self._lines) if not self._alarms.has(alarm)]
         self._alarms.write(alarms)
         for alarm in alarms:
             self._progress.alarm(f"step {alarm.step}: {alarm.name}: {alarm.text}")
