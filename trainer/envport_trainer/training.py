@@ -18,7 +18,6 @@ unfinished are begun anew when the run goes on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from envport_trainer.conversation.chat import Chat
 from envport_trainer.errors import CheckpointError, ConfigError, PromptTooLongError, TrainerError
 from envport_trainer.evaluation.evaluate import sampled
 from envport_trainer.evaluation.held_out import evaluate_held_out
+from envport_trainer.learning import ranks
 from envport_trainer.learning.allocator import return_freed_memory
 from envport_trainer.learning.learner import advantages_by_id, check_agreement
 from envport_trainer.learning.making import load_trained, make_learner
@@ -41,8 +41,8 @@ from envport_trainer.rollouts.identity import check_unchanged
 from envport_trainer.rollouts.opening import open_tasks
 from envport_trainer.rollouts.pipeline import GroupPipeline, StepRollouts
 from envport_trainer.rollouts.playing import RolloutLimits, play_group
+from envport_trainer.runs.following import Followers, check_several, follow
 from envport_trainer.runs.interruption import Interruption
-from envport_trainer.runs.memory import is_out_of_memory
 from envport_trainer.runs.records import Records
 from envport_trainer.runs.resuming import CHECKPOINTS, check_environments, earlier_state, restore
 from envport_trainer.runs.saving import Saver
@@ -62,8 +62,6 @@ if TYPE_CHECKING:
     from envport_trainer.rollouts.playing import RolloutSpec
     from envport_trainer.runs.checkpoint import TrainState
     from envport_trainer.types import Sampler, Trajectory
-
-logger = logging.getLogger(__name__)
 
 MODEL = "model"
 _ENDING = "finishing: ends the rollouts and writes the model; Ctrl-C again breaks off, after an update that runs"
@@ -89,19 +87,26 @@ def train(
     resume: bool = False,
     env_tokens: Mapping[str, str] = MappingProxyType({}),
     sampler_token: str | None = None,
-) -> TrainResult:
+) -> TrainResult | None:
     """Run `config` to its last step, or until Ctrl-C or an alarm that stops; the folder then holds the model, and a
-    checkpoint once a step was done. `env_tokens` has the tokens of environments by their URLs, as these stand in
-    `config`; each is sent to its own environment alone, `sampler_token` to the vLLM server; they are written nowhere.
+    checkpoint once a step was done. Of several processes under torchrun the first gives the result, the others None.
+
+    `env_tokens` has the tokens of environments by their URLs, as these stand in `config`; each is sent to its own
+    environment alone, `sampler_token` to the vLLM server; they are written nowhere.
 
     Raises:
         TrainerError: what a person can mend: a bad model, an output folder in use, an environment that stays away.
             Where steps were done, a checkpoint holds them.
         EnvportError: an environment that refuses the client.
     """
-    state = earlier_state(config, resume=resume)
-    policy = load_trained(config)
-    return asyncio.run(_Run(config, policy, state, env_tokens, sampler_token).to_the_end())
+    with ranks.joined(config.device):
+        check_several(config)
+        if ranks.own_rank():
+            follow(config, resume=resume)
+            return None
+        state = earlier_state(config, resume=resume)
+        policy = load_trained(config)
+        return asyncio.run(_Run(config, policy, state, env_tokens, sampler_token).to_the_end())
 
 
 class _Run:
@@ -124,6 +129,7 @@ class _Run:
         self.limits = RolloutLimits.of(config)
         self.resumed = state
         self.step = state.step if state is not None else 0
+        self.followers = Followers(self.learner, step=self.step)
         self.saver = Saver(config, loaded, self.learner, saved_step=self.step)
         self.progress = TrainProgress(config.steps, done=self.step)
         self.stopped_by: Alarm | None = None
@@ -136,6 +142,7 @@ class _Run:
         self.interruption = Interruption(lambda: self.progress.note(_ENDING))
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(self.followers)
                 await self._open(stack)
                 with self._saved_on_error():
                     if not self.records.has_evaluation(self.step):
@@ -196,33 +203,14 @@ class _Run:
         return rollouts
 
     async def _update(self, rollouts: StepRollouts) -> dict[str, float]:
-        """What the update measured; nothing where no group had anything to teach. With half the micro-batch, and again,
-        where memory did not suffice."""
+        """What the update measured; nothing where no group had anything to teach."""
         if not rollouts.groups:
             return {}
         self.progress.activity("update")
         check = [] if self.agreed else [check_agreement]
-        while True:
-            try:
-                learned = await asyncio.to_thread(self.learner.update, rollouts.groups, self.step, *check)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if not self.learner.halve_micro_batch():
-                    raise TrainerError(
-                        f"step {self.step + 1}: memory does not suffice for the update ({_one_line(error)}), however "
-                        "small its parts; lower max_tokens, use gradient_checkpointing or lora_rank, or take a smaller "
-                        "model"
-                    ) from error
-                logger.warning(
-                    "step %d: memory did not suffice for the update (%s); again with micro_batch_tokens = %d",
-                    self.step + 1,
-                    _one_line(error),
-                    self.learner.micro_batch_tokens,
-                )
-                continue
-            self.agreed = self.agreed or bool(learned["trained_tokens"])
-            return learned
+        learned = await asyncio.to_thread(self.followers.update, rollouts.groups, self.step, *check)
+        self.agreed = self.agreed or bool(learned["trained_tokens"])
+        return learned
 
     @contextmanager
     def _sampler_at_rest(self) -> Generator[None]:
@@ -324,7 +312,3 @@ async def _play(
     specs: Sequence[RolloutSpec],
 ) -> list[Trajectory | RolloutFailedError]:
     return await play_group(env, sampler, chat, specs, limits, on_rollout)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

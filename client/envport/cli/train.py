@@ -91,8 +91,11 @@ def train(
     env_tokens = tokens_of(settings.envs, env_token)
     sampler_token = sampler_token_of(settings.sampler_token_env)
     quiet_transformers()
-    remark(f"loading {settings.model}")
-    _report(run(settings, resume=resume, env_tokens=env_tokens, sampler_token=sampler_token), settings, as_json)
+    if os.environ.get("RANK", "0") == "0":  # of several processes under torchrun, the first tells what they do
+        remark(f"loading {settings.model}")
+    result = run(settings, resume=resume, env_tokens=env_tokens, sampler_token=sampler_token)
+    if result is not None:
+        _report(result, settings, as_json)
 
 
 def tokens_of(envs: Sequence[EnvSource], env_token: str | None) -> dict[str, str]:

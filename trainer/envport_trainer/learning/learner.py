@@ -21,6 +21,7 @@ from envport_trainer.learning.optimizers import make_optimizer
 from envport_trainer.learning.packing import PackedBatch, pack
 from envport_trainer.learning.reference import Reference, initial_policy
 from envport_trainer.learning.update_measures import UpdateMeasures
+from envport_trainer.runs.memory import is_out_of_memory
 from envport_trainer.types import Finish
 
 if TYPE_CHECKING:
@@ -68,21 +69,26 @@ class Learner:
 
         What each token weighs is known before the first backward pass, so micro-batches and ranks only add up. `check`
         is called with what all ranks measured, the same on each, before the weights change: where it raises, they do
-        not.
+        not. Where memory does not suffice in one rank, this raises in all of them, and no weight has changed.
+
+        Raises:
+            TrainerError: another rank ended, failed or has other weights; or the gradient is never finite.
         """
         began = time.perf_counter()
         device = self.policy.model.device
+        self.check_same_weights()
         advantages = shared_advantages(groups, self.config.advantage)
         rows = training_rows(groups, advantages, self.config.truncated)
-        batches = pack(rows, self.micro_batch_tokens, device)
         weight_R, total = self._token_weights(rows, rollouts=sum(map(len, groups)))
         seen = UpdateMeasures(device, with_kl=self.reference is not None)
-        for batch in batches:
-            self._backward(batch, weight_R, seen)
+        with ranks.all_or_none():
+            batches = pack(rows, self.micro_batch_tokens, device)
+            for batch in batches:
+                self._backward(batch, weight_R, seen)
         ranks.add_gradients(self.parameters)
-        measured = seen.summary(total)
+        measured, sizes = seen.summary(total), self._sizes(batches, advantages)
         check(measured)
-        values = measured | self._apply(step) | self._sizes(batches, advantages)
+        values = measured | self._apply(step) | sizes  # no rank waits for another from where weights may have changed
         seconds = time.perf_counter() - began
         return values | {
             "trained_tokens": float(total),
@@ -147,9 +153,25 @@ class Learner:
         finite = bool(torch.isfinite(norm))
         self._count_skipped(finite)
         if finite:
-            self.optimizer.step()
+            self._take_step()
         self.optimizer.zero_grad(set_to_none=True)
         return {"grad_norm": float(norm), "update_skipped": float(not finite), "lr": self._lr(step)}
+
+    def _take_step(self) -> None:
+        """The optimizer's step; the first one makes its state.
+
+        Raises:
+            TrainerError: memory did not suffice in this rank, where others may have taken the step.
+        """
+        try:
+            self.optimizer.step()
+        except (MemoryError, RuntimeError) as error:
+            if ranks.count() == 1 or not is_out_of_memory(error):
+                raise
+            raise TrainerError(
+                f"memory does not suffice for the optimizer in process {ranks.own_rank()} ({error}); lower "
+                "micro_batch_tokens, or use lora_rank or optimizer = adamw8bit; then go on with --resume"
+            ) from error
 
     def _count_skipped(self, finite: bool) -> None:
         """Raises TrainerError when a run has stopped learning for want of a finite gradient."""
@@ -172,6 +194,18 @@ class Learner:
         self.micro_batch_tokens //= 2
         return self.micro_batch_tokens >= MIN_MICRO_BATCH
 
+    def check_same_weights(self) -> None:
+        """Returns where every rank has the same bits as weights; it looks at the sums of each parameter's words.
+
+        Raises:
+            TrainerError: the ranks have come apart, or began with other weights.
+        """
+        if ranks.count() == 1:
+            return
+        words = [p.detach().float().contiguous().view(torch.int32).sum() for p in self.parameters]
+        remedy = "give all of them the same model, torch and kind of device, then go on with --resume"
+        ranks.check_same("state of the weights than process 0", torch.stack(words).tolist(), remedy=remedy)
+
     def state(self) -> dict[str, Any]:
         """The optimizer's state."""
         return self.optimizer.state_dict()
@@ -183,15 +217,19 @@ class Learner:
 
 def shared_advantages(groups: Sequence[Sequence[Trajectory]], kind: Advantage) -> list[list[float]]:
     """The advantages of this rank's groups, for which some kinds look at the groups of all ranks."""
-    mine = [[Score(t.reward, t.rewards, t.weights) for t in group] for group in groups]
+    mine = _scores(groups)
     everyone = ranks.gather(mine)
     before = sum(len(share) for share in everyone[: ranks.own_rank()])
     return step_advantages([*chain.from_iterable(everyone)], kind)[before : before + len(mine)]
 
 
+def _scores(groups: Sequence[Sequence[Trajectory]]) -> list[list[Score]]:
+    return [[Score(t.reward, t.rewards, t.weights) for t in group] for group in groups]
+
+
 def advantages_by_id(groups: Sequence[Sequence[Trajectory]], kind: Advantage) -> dict[str, float]:
-    """The advantage of each rollout by its id."""
-    pairs = zip(groups, shared_advantages(groups, kind), strict=True)
+    """The advantage of each rollout by its id; `groups` are those of all ranks."""
+    pairs = zip(groups, step_advantages(_scores(groups), kind), strict=True)
     return {t.rollout_id: advantage for group, own in pairs for t, advantage in zip(group, own, strict=True)}
 
 
