@@ -5,10 +5,14 @@ is kept anyway by a few operations without a matrix product: the normalized inpu
 SwiGLU block (2002.05202) the gate's activation and its product, besides a second copy of the input and the rounded
 weights. Which modules are of these kinds is found by computing: one is changed only where its output on random numbers
 is the formula's. Others, such as those with adapters, stay as they are.
+
+Under `torch.compile` they compute by the formula alone: the compiler decides by itself what to keep, and it sees through
+ordinary operations more than through a gradient that was written for this one end.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,15 +29,16 @@ def keep_less(model: nn.Module) -> None:
     """Give the RMSNorms and SwiGLU blocks of `model` a backward pass that computes again what costs little."""
     for module in model.modules():
         if _is_swiglu(module):
-            _replace_forward(module, _lean_swiglu)
+            module.__class__ = _lean_class(type(module), _lean_swiglu)
         elif _is_rms_norm(module):
-            _replace_forward(module, _lean_rms_norm)
+            module.__class__ = _lean_class(type(module), _lean_rms_norm)
 
 
-def _replace_forward(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> None:
-    """By a class of its own, so that a deep copy of the model runs its own weights."""
-    kind = type(module)
-    module.__class__ = type(f"Lean{kind.__name__}", (kind,), {"forward": forward, "__module__": __name__})
+@cache
+def _lean_class(kind: type[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> type[nn.Module]:
+    """A class in the place of `kind`, so that a deep copy of the model runs its own weights. One for all layers, so that
+    they run one compiled graph."""
+    return type(f"Lean{kind.__name__}", (kind,), {"forward": forward, "__module__": __name__})
 
 
 def _is_rms_norm(module: Any) -> bool:
@@ -73,6 +78,8 @@ def _swiglu_by_formula(module: Any, x: Tensor) -> Tensor:
 
 
 def _lean_rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return _rms_norm_by_formula(self, hidden_states)
     out: Tensor = _RmsNorm.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
         hidden_states, self.weight, self.variance_epsilon
     )
@@ -80,6 +87,8 @@ def _lean_rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
 
 
 def _lean_swiglu(self: Any, x: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return _swiglu_by_formula(self, x)
     kind = x.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     with torch.autocast(kind, enabled=False):

@@ -69,31 +69,53 @@ class _PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[Block], scale: float) -> Tensor:
-        out = torch.empty_like(q)
-        kept: list[Tensor] = []
-        for block in blocks:
-            spans = _Spans(q, k, v, block)
-            o, lse = spans.forward(scale)
-            out[:, spans.places] = spans.ungroup(o)[:, spans.valid]
-            kept.append(lse)
+        out, kept = attend_blocks(q, k, v, blocks, scale)
         ctx.save_for_backward(q, k, v, out, *kept)
         ctx.blocks, ctx.scale = blocks, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
         q, k, v, out, *kept = ctx.saved_tensors
-        dq = torch.empty_like(q)
-        dk, dv = torch.zeros_like(k, dtype=torch.float32), torch.zeros_like(v, dtype=torch.float32)
-        for block, lse in zip(ctx.blocks, kept, strict=True):
-            spans = _Spans(q, k, v, block)
-            gq, own, ancestors = spans.backward(out, grad, lse, ctx.scale)
-            dq[:, spans.places] = spans.ungroup(gq)[:, spans.valid]
-            for total, of_own, of_ancestors in zip((dk, dv), own, ancestors, strict=True):
-                total[:, spans.places] += of_own.flatten(1, 2)[:, spans.valid]
-                total.index_add_(1, block.ancestor_A, of_ancestors.float())
-        return dq, dk.to(k.dtype), dv.to(v.dtype), None, None
+        return *attend_blocks_backward(grads[0], q, k, v, out, kept, ctx.blocks, ctx.scale), None, None
+
+
+def attend_blocks(
+    q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[Block], scale: float
+) -> tuple[Tensor, list[Tensor]]:
+    """The attention of q (heads, T, D) to k and v (kv_heads, T, D), and for each block the log-sum-exp of its queries'
+    scores, (kv_heads, R, rep x L, 1) in fp32."""
+    out = torch.empty_like(q)
+    kept: list[Tensor] = []
+    for block in blocks:
+        spans = _Spans(q, k, v, block)
+        o, lse = spans.forward(scale)
+        out[:, spans.places] = spans.ungroup(o)[:, spans.valid]
+        kept.append(lse)
+    return out, kept
+
+
+def attend_blocks_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    kept: Sequence[Tensor],
+    blocks: Sequence[Block],
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of q, k and v for that of `out`; `out` and `kept` are what `attend_blocks` gave."""
+    dq = torch.empty_like(q)
+    dk, dv = torch.zeros_like(k, dtype=torch.float32), torch.zeros_like(v, dtype=torch.float32)
+    for block, lse in zip(blocks, kept, strict=True):
+        spans = _Spans(q, k, v, block)
+        gq, own, ancestors = spans.backward(out, grad, lse, scale)
+        dq[:, spans.places] = spans.ungroup(gq)[:, spans.valid]
+        for total, of_own, of_ancestors in zip((dk, dv), own, ancestors, strict=True):
+            total[:, spans.places] += of_own.flatten(1, 2)[:, spans.valid]
+            total.index_add_(1, block.ancestor_A, of_ancestors.float())
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
 
 
 class _Spans:

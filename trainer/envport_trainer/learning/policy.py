@@ -16,7 +16,9 @@ from envport_trainer.errors import ModelError
 from envport_trainer.learning.adapters import ordinary
 from envport_trainer.learning.attention import use_planned_attention
 from envport_trainer.learning.checkpointing import checkpoint_layers
+from envport_trainer.learning.compiling import compile_layers
 from envport_trainer.learning.lean_layers import keep_less
+from envport_trainer.learning.traced_attention import TensorPlan
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -33,10 +35,13 @@ CHUNK_TOKENS = 256
 class Policy:
     """A causal language model with fp32 weights whose matrix products run in `precision`."""
 
-    def __init__(self, model: PreTrainedModel | PeftModel, precision: Literal["bf16", "fp32"]) -> None:
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, precision: Literal["bf16", "fp32"], *, compiled: bool = False
+    ) -> None:
         output_weight(model)  # refuses a head of another kind now, not in the first update
         self.model = model
         self.precision = precision
+        self.compiled = compiled
 
     @classmethod
     def under_plan(
@@ -45,8 +50,10 @@ class Policy:
         precision: Literal["bf16", "fp32"],
         *,
         gradient_checkpointing: bool = False,
+        compiled: bool = False,
     ) -> Policy:
-        """`model` itself, with adapters or without, its attention changed to follow the plan of each batch.
+        """`model` itself, with adapters or without, its attention changed to follow the plan of each batch, and its
+        layers, if so asked, compiled.
 
         Raises:
             ModelError: its attention, head or layers are of a kind that is not supported.
@@ -56,16 +63,17 @@ class Policy:
         keep_less(ordinary(model))
         if gradient_checkpointing:
             checkpoint_layers(ordinary(model))
-        return cls(model, precision)
+        if compiled:
+            compile_layers(ordinary(model))
+        return cls(model, precision, compiled=compiled)
 
     def logprobs(self, batch: PackedBatch, temperature: float) -> Tensor:
         """fp32 logprobs (N,) of `batch.target_N` at `temperature`, with gradient."""
+        plan = TensorPlan(batch.plan) if self.compiled else batch.plan
         with self._autocast():
             hidden: Tensor = (
                 ordinary(self.model)
-                .base_model(
-                    input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=batch.plan
-                )
+                .base_model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, plan=plan)
                 .last_hidden_state
             )
         selected = hidden[0].index_select(0, batch.source_N)
