@@ -120,7 +120,9 @@ def sampler(connected: VllmServerSampler, loaded: LoadedModel) -> VllmServerSamp
     return connected
 
 
-def at(url: str, model: Path, loaded: LoadedModel, folder: Path, max_tokens: int = 512) -> VllmServerSampler:
+def at(
+    url: str, model: Path, loaded: LoadedModel, folder: Path, max_tokens: int = 512, weights: Any = "files"
+) -> VllmServerSampler:
     return VllmServerSampler(
         url,
         model=str(model),
@@ -129,6 +131,7 @@ def at(url: str, model: Path, loaded: LoadedModel, folder: Path, max_tokens: int
         max_tokens=max_tokens,
         dtype=torch.float32,
         token=KEY,
+        weights=weights,
     )
 
 
@@ -232,6 +235,18 @@ def test_a_prompt_longer_than_the_server_reads_is_told_at_the_start(serve, smoll
         SamplerError, match="reads 512 tokens and max_tokens is 4096; start it with --max-model-len 4096"
     ):
         at(serve.url, smollm2, loaded, tmp_path, max_tokens=4096)
+
+
+@with_server
+def test_a_server_without_the_weight_receiver_takes_no_broadcast_and_is_told_how_to_start(
+    serve, smollm2, loaded, tmp_path
+):
+    with pytest.raises(SamplerError, match=r"failed on /collective_rpc: HTTP 500") as caught:
+        at(serve.url, smollm2, loaded, tmp_path, weights="broadcast")
+    assert str(caught.value).endswith(
+        "VLLM_SERVER_DEV_MODE=1 in its environment and --worker-extension-cls "
+        "envport_trainer.samplers.vllm_receiver.WeightReceiver on its command line"
+    )
 
 
 @with_server

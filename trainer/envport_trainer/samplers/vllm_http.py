@@ -65,7 +65,7 @@ class VllmHttp:
         Raises:
             SamplerError: the sampler was closed.
         """
-        return await asyncio.wrap_future(self._start(work))
+        return await asyncio.wrap_future(self.start(work))
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, waited for by any thread but this one's own; `work` has its own deadline.
@@ -73,7 +73,7 @@ class VllmHttp:
         Raises:
             SamplerError: the sampler was closed.
         """
-        return self._start(work).result()
+        return self.start(work).result()
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, timeout_s: float, repeat_errors: bool = True
@@ -104,7 +104,12 @@ class VllmHttp:
         self._thread.join(timeout=10)
         self._loop.close()
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """`work`, begun; cancelling the future cancels it. To be called from any thread but this one's own.
+
+        Raises:
+            SamplerError: the sampler was closed.
+        """
         if self._closed:
             work.close()
             raise SamplerError("the sampler was closed")

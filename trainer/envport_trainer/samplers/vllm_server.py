@@ -1,13 +1,15 @@
-"""Sampling by a `vllm serve` process: token ids in and out over HTTP, and new weights from a folder.
+"""Sampling by a `vllm serve` process: token ids in and out over HTTP, and new weights from a folder or by broadcast.
 
-The server must be able to read the output folder of the run. It is started by the user, with
+For files the server must be able to read the output folder of the run. It is started by the user, with
 `--logprobs-mode processed_logprobs`, and
 
   - for whole models, with VLLM_SERVER_DEV_MODE=1, which offers `/collective_rpc`: the weights are loaded between two
     steps of its engine;
   - for adapters, with `--enable-lora` and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1: each version is loaded under a name of
     its own, since an adapter that is loaded again under its old name meets the keys and values of the old one. Without
-    that they are merged and sent as a whole model.
+    that they are merged and sent as a whole model;
+  - for weights by broadcast, with VLLM_SERVER_DEV_MODE=1 and the receiver of `vllm_receiver.py` in its workers;
+    adapters are merged on the way.
 
 Samples in flight go on, with the new weights and the keys and values that they have, or with the adapter that they
 began with. The prefix cache keeps versions apart by `cache_salt`, or by the adapter's name.
@@ -20,10 +22,11 @@ import contextlib
 import math
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from envport_trainer.errors import SamplerError
 from envport_trainer.learning.adapters import is_adapted, merged_state
+from envport_trainer.samplers.vllm_broadcast import WeightBroadcast
 from envport_trainer.samplers.vllm_files import remove_folder, write_adapter, write_weights
 from envport_trainer.samplers.vllm_http import VllmHttp, shown
 from envport_trainer.samplers.vllm_server_checks import check_server, read
@@ -49,7 +52,7 @@ _IMPOSSIBLE = -9999.0
 class VllmServerSampler:
     """A `Sampler` on the vLLM server at `url`. `folder` is for weights on their way, and is emptied.
 
-    `model` chooses among several that the server has; `token` is its API key.
+    `model` chooses among several that the server has; `token` is its API key. `weights` says how it gets new ones.
 
     Raises:
         SamplerError: the server is away, or is not as a run needs it.
@@ -65,6 +68,7 @@ class VllmServerSampler:
         max_tokens: int,
         dtype: torch.dtype,
         token: str | None = None,
+        weights: Literal["files", "broadcast"] = "files",
     ) -> None:
         self._stop_ids, self._max_tokens, self._dtype = sorted(stop_ids), max_tokens, dtype
         self._folder = folder.resolve()
@@ -80,6 +84,7 @@ class VllmServerSampler:
         self._http = VllmHttp(url, token=token)
         try:
             self._server = self._http.wait_for(check_server(self._http, model, max_tokens, self._stop_ids[:1]))
+            self._broadcast = WeightBroadcast(self._http) if weights == "broadcast" else None
         except BaseException:
             self._http.close()
             raise
@@ -114,7 +119,10 @@ class VllmServerSampler:
         # A prompt that comes while the weights change is of neither version: nobody else finds its keys and values.
         self._salt = f"{self._run} {self._version} to {self._version + 1}"
         try:
-            if is_adapted(model) and self._server.loads_adapters:
+            if self._broadcast is not None:
+                self._broadcast.send(merged_state(model), self._dtype, next(model.parameters()).device)
+                self._http.wait_for(self._reset_prefix_cache())
+            elif is_adapted(model) and self._server.loads_adapters:
                 self._send_adapter(model)
             else:
                 self._send_weights(model)
@@ -135,6 +143,8 @@ class VllmServerSampler:
         what was written. The server goes on. A second call does nothing."""
         with contextlib.suppress(Exception):  # what ended the run is what is told
             self._http.wait_for(self._unload_all())
+        if self._broadcast is not None:
+            self._broadcast.close()
         self._http.close()
         remove_folder(self._folder)
 
@@ -197,7 +207,10 @@ class VllmServerSampler:
                 f"the vLLM server at {self._http.url} did not load {place}: HTTP {answer.status_code}: "
                 f"{shown(answer)}; can it read that folder?"
             )
-        # Refused while samples are in flight. It frees memory; what keeps prompts apart is the salt.
+        await self._reset_prefix_cache()
+
+    async def _reset_prefix_cache(self) -> None:
+        """Refused while samples are in flight. It frees memory; what keeps prompts apart is the salt."""
         await self._http.ask("POST", "/reset_prefix_cache", timeout_s=_UPDATE_TIMEOUT_S)
 
     async def _load_adapter(self, name: str, place: Path) -> None:
