@@ -71,7 +71,8 @@ class BaseEnv:
         return await invoke(bound.method, arguments)
 
     async def compute_reward(self, *args: Any, **kwargs: Any) -> Any:
-        """The score of a rollout: a dict of component names to numbers (None: not scored), or one number.
+        """The score of a rollout: a dict of component names to numbers (None: not scored), or one number. In place of a
+        number a RewardResult, which has the reason for it.
 
         Asks for any of: rollout_id, completion (the last assistant text), messages (the whole conversation as dicts),
         ground_truth, task, metadata, seed. By default the methods marked `@reward`.

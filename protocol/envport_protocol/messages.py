@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 PROTOCOL_VERSION = "1.1"
 
@@ -31,6 +31,11 @@ Place = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number. NaN and the infinities are refused at the edge."""
 
+MAX_REASON_CHARS = 2000
+"""Of the reason for one score. The server takes the middle out of a longer one."""
+
+Reason = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_REASON_CHARS})]
+"""Plain text for people. Its length is promised, and not checked by who reads it."""
 
 _MAX_ITEMS = 10_000
 """Of a list in a request."""
@@ -271,6 +276,8 @@ class RewardScore(_Answer):
 
     score: Score | None
     weight: Score
+    reason: Reason | None = None
+    """Why the environment gave this score, for people; None where it does not say."""
 
 
 class ComputeRewardAnswer(_Answer):

@@ -1,4 +1,5 @@
-"""What a tool gives back, and how it becomes text for the model."""
+"""What tools and rewards give back where text or a number alone is not enough, and how a tool's becomes text for the
+model."""
 
 from __future__ import annotations
 
@@ -22,6 +23,20 @@ class ToolResult:
     """Step rewards by component."""
     done: bool = False
     """The rollout is over; the model is not asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardResult:
+    """A component's score with the reason for it: `RewardResult(0.5, reason="2 of 4 fields right: date, title wrong")`.
+
+    The reason reaches the holder of the trainer's token, as the score does, and no model. It lands in logs that people
+    read and copy from: leave hidden answers out.
+    """
+
+    score: Any
+    """A finite number, or None where this rollout cannot be scored."""
+    reason: str | None = None
+    """Plain text of up to 2000 characters; a longer one loses its middle."""
 
 
 def run_tool_answer(result: Any) -> RunToolAnswer:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, cast, overload
 from envport_protocol.calling import NamedCall
 from envport_protocol.errors import EnvDefinitionError, EnvFailedError
 from envport_protocol.messages import ComputeRewardAnswer, RewardScore, RewardSpec
+from envport_protocol.reasons import reason_text
+from envport_protocol.results import RewardResult
 from envport_protocol.tools import description_text, marked_attributes
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def reward(
     """Makes a method a component of the reward, named like the method, with its weight and the range of its score.
 
     The method asks by name for what it needs of REWARD_INPUTS, and gives a finite number within the range, or None
-    where this rollout cannot be scored by it.
+    where this rollout cannot be scored by it. A RewardResult is either, with the reason for it.
     """
 
     def mark(target: F) -> F:
@@ -120,7 +122,8 @@ class Scorer:
         """`reward` is the sum of weight x score over the scored components, None where none was scored.
 
         Raises:
-            EnvFailedError: not a number or a mapping of names to numbers, not finite, or outside the declared range.
+            EnvFailedError: not a number or a mapping of names to numbers, not finite, or outside the declared range;
+                or a reason that is no text.
         """
         rewards = {name: self._scored(name, value) for name, value in _by_name(raw).items()}
         scored = [part.weight * part.score for part in rewards.values() if part.score is not None]
@@ -132,21 +135,25 @@ class Scorer:
     def _scored(self, name: str, value: Any) -> RewardScore:
         spec = self._declared.get(name)
         weight = self._weights.get(name, spec.weight if spec else 1.0)
-        score = _finite(name, value)
+        given = value if isinstance(value, RewardResult) else RewardResult(value)
+        score = _finite(name, given.score)
         if spec is not None and score is not None and not spec.min - _ROUNDING <= score <= spec.max + _ROUNDING:
             raise EnvFailedError(
                 f"the reward component {name!r} is {score}, outside its declared range {spec.min} to {spec.max}; "
                 "correct the score or the range"
             )
-        return RewardScore(score=score, weight=weight)
+        return RewardScore(score=score, weight=weight, reason=reason_text(name, given.reason))
 
 
 def _by_name(raw: Any) -> Mapping[str, Any]:
     if isinstance(raw, Mapping):
         return {str(name): value for name, value in raw.items()}
+    if isinstance(raw, RewardResult):
+        return {"reward": raw}
     if raw is None or isinstance(raw, str | bytes) or not hasattr(raw, "__float__"):
         raise EnvFailedError(
-            f"compute_reward gave {type(raw).__name__}; expected a number or a dict of names to numbers or None"
+            f"compute_reward gave {type(raw).__name__}; expected a number or a dict of names to numbers or None, or a "
+            "RewardResult in place of a number"
         )
     return {"reward": raw}
 

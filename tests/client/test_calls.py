@@ -22,12 +22,14 @@ STARTED = {
     "from_a_later_version": True,
 }
 
+MATCH = {"score": 1.0, "weight": 0.5, "reason": "says what was asked"}
+
 
 @pytest.fixture
 async def env(script, scripted_http):
     script.say("/v1/start_rollout", STARTED)
     script.say("/v1/run_tool", {"content": [{"type": "text", "text": "hi"}]})
-    script.say("/v1/compute_reward", {"reward": 0.5, "rewards": {"match": {"score": 1.0, "weight": 0.5}}})
+    script.say("/v1/compute_reward", {"reward": 0.5, "rewards": {"match": MATCH}})
     script.say("/v1/end_rollout", {"rollout_id": "r1"})
     async with envport.connect(URL, http=scripted_http, retry_for_s=5.0) as env:
         yield env
@@ -93,12 +95,19 @@ async def test_the_clients_time_limit_goes_with_each_tool_call(script, scripted_
 async def test_a_reward_has_its_components(env, script):
     rollout = await env.start_rollout(task_id="train-0")
     answer = await rollout.compute_reward("hi")
-    assert (answer.reward, answer.rewards) == (0.5, {"match": RewardScore(score=1.0, weight=0.5)})
+    expected = RewardScore(score=1.0, weight=0.5, reason="says what was asked")
+    assert (answer.reward, answer.rewards) == (0.5, {"match": expected})
     await rollout.compute_reward([{"role": "assistant", "content": "hi"}, Message(role="tool", content="x")])
     assert [body["completion"] for body in script.bodies("/v1/compute_reward")] == [
         "hi",
         [{"role": "assistant", "content": "hi"}, {"role": "tool", "content": "x"}],
     ]
+
+
+async def test_a_server_of_an_earlier_version_gives_scores_without_reasons(env, script):
+    script.say("/v1/compute_reward", {"reward": 0.5, "rewards": {"match": {"score": 1.0, "weight": 0.5}}})
+    answer = await (await env.start_rollout(task_id="train-0")).compute_reward("hi")
+    assert answer.rewards["match"].reason is None
 
 
 async def test_a_rollout_is_ended_on_the_way_out(env, script):

@@ -8,7 +8,7 @@ import socket
 
 import httpx
 import pytest
-from envport_protocol import BaseEnv, ToolError
+from envport_protocol import BaseEnv, RewardResult, ToolError
 from envport_protocol.config import ServeConfig
 from envport_protocol.server.app import create_app
 
@@ -41,7 +41,7 @@ class Gated(BaseEnv):
         return text
 
     def compute_reward(self, completion):
-        return len(completion) / 10
+        return RewardResult(len(completion) / 10, reason=f"{completion!r}, 10 were wanted")
 
 
 class Observed:
@@ -102,6 +102,8 @@ def test_each_line_is_what_the_request_alone_would_have_been_answered(api):
     }
     assert [alone[id_].status_code for id_ in asked] == [200, 200, 500, 200, 404, 422, 200, 200, 409]
     assert [list(line) for line in batched] == [["id", "status", "body"]] * len(asked)
+    scored = next(line["body"]["rewards"] for line in batched if line["id"] == "score")
+    assert scored == {"reward": {"score": 0.3, "weight": 1.0, "reason": "'abc', 10 were wanted"}}
 
 
 def nested(depth):

@@ -69,7 +69,10 @@ def test_older_compute_reward_gets_text_and_ground_truth_and_the_rest_as_keyword
     server.start(split="eval", index=2)
     scored = server.score([{"role": "assistant", "content": "hm"}, {"role": "assistant", "content": "gold-2"}]).json()
     assert scored["reward"] == 1.6
-    assert scored["rewards"] == {"match": {"score": 1.0, "weight": 1.0}, "length": {"score": 0.6, "weight": 1.0}}
+    assert scored["rewards"] == {
+        "match": {"score": 1.0, "weight": 1.0, "reason": None},
+        "length": {"score": 0.6, "weight": 1.0, "reason": None},
+    }
     assert (env.seen["rollout_id"], env.seen["completion"], env.seen["seed"]) == ("r1", "gold-2", 0)
     assert env.seen["messages"] == [
         {"role": "system", "content": "Be brief."},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from envport_protocol import BaseEnv, EnvTask, reward
+from envport_protocol import BaseEnv, EnvTask, RewardResult, reward
 from envport_protocol.config import ServeConfig
 from envport_protocol.errors import EnvFailedError, IdConflictError, InvalidRequestError, UnknownRolloutError
 from envport_protocol.hosting.host import Host
@@ -57,6 +57,16 @@ async def test_the_environment_compares_the_members_once_however_often_it_is_ask
     assert (env.asked, env.truths) == (1, [0, 1, 2])
     with pytest.raises(IdConflictError):
         await host.compute_group_reward(group("b", "a", "aa"))
+
+
+async def test_each_member_has_its_own_reason():
+    class Told(Longest):
+        def compute_group_reward(self, completions):
+            return [RewardResult(0.5, reason=f"{len(mine)} of {sum(map(len, completions))}") for mine in completions]
+
+    host = await hosted(Told())
+    answers = orjson.loads(await host.compute_group_reward(group("aaa", "a", "aa")))["answers"]
+    assert [one["rewards"]["reward"]["reason"] for one in answers] == ["3 of 6", "1 of 6", "2 of 6"]
 
 
 async def test_without_a_group_method_each_is_scored_alone():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import pytest
 from envport_extraction import ExtractionEnv
-from envport_protocol import BaseEnv, EnvTask, RewardSpec, ToolError, ToolResult, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, RewardSpec, ToolError, ToolResult, tool
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.server.page import the_page
 from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
@@ -137,8 +137,8 @@ class Hostile(BaseEnv):
         self.said.append(1)
         return MARKUP
 
-    async def compute_reward(self, completion: str, ground_truth: Any) -> dict[str, float]:
-        return {MARKUP: 1.0}
+    async def compute_reward(self, completion: str, ground_truth: Any) -> dict[str, RewardResult]:
+        return {MARKUP: RewardResult(1.0, reason=MARKUP)}
 
 
 class Guest:
@@ -179,8 +179,13 @@ class Guest:
         """The table of the reward: score, weight and what it gives by component; the total under "total"."""
         total = self.page.locator(".total:visible b").inner_text()
         rows = self.page.locator(".reward:visible tbody tr")
-        table = {row.locator("th").inner_text().strip(): row.locator("td").all_inner_texts() for row in rows.all()}
+        names = [row.locator("th").inner_text().strip().partition("\n")[0] for row in rows.all()]
+        table = {name: row.locator("td").all_inner_texts() for name, row in zip(names, rows.all(), strict=True)}
         return {**table, "total": [total]}
+
+    def reasons(self) -> list[str]:
+        """What stands under the components' names."""
+        return self.page.locator(".reward:visible tbody .why").all_inner_texts()
 
     def overflow(self) -> int:
         return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -278,6 +283,11 @@ def test_a_rollout_by_hand_on_extraction_shows_what_the_server_scores(visit: Vis
         "all_fields_right": ["1", "0", "0"],
         "total": ["1"],
     }
+    assert guest.reasons()[:3] == [
+        "one JSON object with fields of an event",
+        "13 of 13 fields right",
+        "13 of 13 fields right; nothing wrong",
+    ]
 
 
 def test_a_reward_is_shown_by_component_with_bars_for_what_each_gives(visit: Visit):
@@ -473,7 +483,8 @@ def test_markup_in_names_tasks_tools_and_errors_stays_text(visit: Visit):
     guest.press("Run shout")
     expect(guest.calls().last.locator("pre")).to_have_text(MARKUP)
     guest.answer(MARKUP)
-    expect(page.locator(".reward tbody th")).to_have_text(MARKUP)
+    expect(page.locator(".reward tbody th")).to_have_text(MARKUP * 2)
+    assert guest.reasons() == [MARKUP]
     page.route("**/v1/end_rollout", lambda route: route.fulfill(status=500, json=_error(MARKUP)))
     guest.press("End rollout")
     expect(page.get_by_role("alert")).to_contain_text(MARKUP)

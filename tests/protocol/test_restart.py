@@ -32,7 +32,7 @@ import sys
 import time
 from pathlib import Path
 
-from envport_protocol import BaseEnv, EnvTask, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, tool
 from envport_protocol.config import ServeConfig
 from envport_protocol.server.serving import run_server
 
@@ -62,7 +62,8 @@ class Chain(BaseEnv):
         return self.heads[rollout_id]
 
     def compute_reward(self, rollout_id, completion):
-        return {"same": float(completion == self.heads[rollout_id])}
+        head = self.heads[rollout_id]
+        return {"same": RewardResult(float(completion == head), reason=f"the head is {head}")}
 
     def end_rollout(self, rollout_id):
         del self.heads[rollout_id]
@@ -228,6 +229,8 @@ def test_what_was_answered_before_a_kill_is_answered_again_after_it_without_bein
         began = played(server, 3, calls=4)
         first = server.link("r3", 0).content
         scored = server.post("compute_reward", rollout_id="r3", completion="no").content
+        reason = f"the head is {chain(3)[3]}"
+        assert orjson.loads(scored)["rewards"] == {"same": {"score": 0.0, "weight": 1.0, "reason": reason}}
         server.stop()
         server.start()
         assert server.link("r3", 0).content == first

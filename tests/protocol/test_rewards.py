@@ -6,9 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from envport_protocol import BaseEnv, RewardSpec, reward
+from envport_protocol import BaseEnv, RewardResult, RewardSpec, reward
 from envport_protocol.errors import EnvDefinitionError, EnvFailedError
-from envport_protocol.messages import RewardScore
+from envport_protocol.messages import MAX_REASON_CHARS, RewardScore
 from envport_protocol.rewards import Scorer
 
 SPECS = [RewardSpec(name="a", weight=0.5), RewardSpec(name="b", weight=2.0, min=-1.0, max=3.0)]
@@ -96,3 +96,69 @@ def test_a_reward_that_asks_for_what_there_is_not_is_refused():
         EnvDefinitionError, match=r"score asks for 'answer', which the server does not have; it can give: completion"
     ):
         Odd().rewards()
+
+
+def reasons(raw):
+    return {name: part.reason for name, part in Scorer(SPECS).answer(raw).rewards.items()}
+
+
+def test_a_score_has_its_reason_beside_it_and_counts_as_without():
+    answer = Scorer(SPECS).answer({"a": RewardResult(0.5, reason="1 of 2 right"), "b": RewardResult(1), "c": 0.25})
+    assert answer.reward == 0.5 * 0.5 + 2.0 * 1 + 0.25
+    assert answer.rewards == {
+        "a": RewardScore(score=0.5, weight=0.5, reason="1 of 2 right"),
+        "b": RewardScore(score=1.0, weight=2.0, reason=None),
+        "c": RewardScore(score=0.25, weight=1.0, reason=None),
+    }
+    unscored = Scorer(SPECS).answer({"a": RewardResult(None, reason="the judge did not answer")})
+    assert (unscored.reward, unscored.rewards["a"].reason) == (None, "the judge did not answer")
+
+
+def test_a_bare_score_may_have_a_reason_too():
+    expected = {"reward": RewardScore(score=0.25, weight=1.0, reason="so")}
+    assert Scorer([]).answer(RewardResult(0.25, "so")).rewards == expected
+
+
+def test_a_score_with_a_reason_is_held_to_its_range_all_the_same():
+    with pytest.raises(EnvFailedError, match=r"'a' is 1.5, outside its declared range"):
+        Scorer(SPECS).answer({"a": RewardResult(1.5, reason="very good")})
+    with pytest.raises(EnvFailedError, match="'a' is of type RewardResult"):
+        Scorer(SPECS).answer({"a": RewardResult(RewardResult(0.5))})
+
+
+def test_a_long_reason_loses_its_middle_and_says_how_much_that_was():
+    most = MAX_REASON_CHARS
+    assert most == 2000
+    whole = "a" * (most // 2) + "b" * (most // 2)
+    assert reasons({"a": RewardResult(1, reason=whole)}) == {"a": whole}
+    cut = reasons({"a": RewardResult(1, reason="<" + "a" * 5000 + "b" * 4998 + ">")})["a"]
+    assert cut == "<" + "a" * 985 + " [8029 characters left out] " + "b" * 984 + ">"
+    assert 986 + 8029 + 985 == 10_000
+    for length in (most + 1, 10**5, 10**6):
+        text = reasons({"a": RewardResult(1, reason="x" * length)})["a"]
+        assert len(text) <= most
+        assert text.count("x") + int(text.split("[")[1].split()[0]) == length
+
+
+def test_a_reason_can_be_sent_whatever_is_in_it():
+    assert reasons({"a": RewardResult(1, reason="\ud800 <b>\x1b[31m\x00\n\U0001f600")}) == {
+        "a": "\ufffd <b>\x1b[31m\x00\n\U0001f600"
+    }
+
+
+def test_a_reason_that_is_no_text_is_the_environments_failure():
+    with pytest.raises(EnvFailedError, match="the reason of the reward component 'a' is of type list; expected text"):
+        Scorer(SPECS).answer({"a": RewardResult(1, reason=["so"])})
+
+
+async def test_a_reward_method_may_give_a_reason():
+    class Told(BaseEnv):
+        @reward
+        def short(self, completion):
+            return RewardResult(float(len(completion) < 3), reason=f"{len(completion)} characters")
+
+    env = Told()
+    raw = await env.compute_reward("abcd", None)
+    assert Scorer(env.rewards()).answer(raw).rewards == {
+        "short": RewardScore(score=0.0, weight=1.0, reason="4 characters")
+    }

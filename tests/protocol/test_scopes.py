@@ -10,7 +10,7 @@ import re
 
 import httpx
 import pytest
-from envport_protocol import BaseEnv, ToolResult
+from envport_protocol import BaseEnv, RewardResult, ToolResult
 from envport_protocol.config import ServeConfig, Tokens
 from envport_protocol.errors import ForbiddenError, UnauthorizedError
 from envport_protocol.hosting.rollout_key import RolloutKey
@@ -75,7 +75,7 @@ class Secretive(BaseEnv):
         return "nothing to see"
 
     def compute_reward(self, completion, ground_truth):
-        return float(completion == ground_truth)
+        return RewardResult(float(completion == ground_truth), reason=f"compared with {ground_truth}")
 
 
 BODIES = {
@@ -242,12 +242,14 @@ async def test_no_token_of_an_agent_is_told_a_reward_or_a_ground_truth(who):
     for answer in answers.values():
         assert TRUTH not in answer.text
         if answer.url.path not in ("/", "/openapi.json"):
-            assert not re.search(r'"(reward|score|answers)":', answer.text)
+            assert not re.search(r'"(reward|score|reason|answers)":', answer.text)
 
 
-async def test_a_trainer_is_told_the_reward():
+async def test_a_trainer_is_told_the_reward_and_the_reason():
     _, answers = await told("trainer")
-    assert answers["POST /v1/compute_reward"].json()["reward"] == 1.0
+    scored = answers["POST /v1/compute_reward"].json()
+    assert scored["reward"] == 1.0
+    assert scored["rewards"] == {"reward": {"score": 1.0, "weight": 1.0, "reason": f"compared with {TRUTH}"}}
 
 
 async def test_a_rollouts_token_asks_for_its_own_rollout_by_name():

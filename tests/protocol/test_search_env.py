@@ -75,7 +75,7 @@ def test_search_env_as_printed_drives_a_whole_rollout(api):
     assert "'query' is a required property" in misfit["content"][0]["text"]
     assert scored == {
         "reward": 0.7,
-        "rewards": {"correctness": {"score": 0.7, "weight": 1.0}},
+        "rewards": {"correctness": {"score": 0.7, "weight": 1.0, "reason": None}},
         "metrics": {},
         "outcome": "ok",
         "trainable": True,

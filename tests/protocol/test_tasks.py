@@ -149,7 +149,10 @@ def test_declared_rewards_are_weighed_and_unscored_ones_left_out(api):
     server.start("r2", split="train", index=1)
     empty = server.score("", "r2").json()
     assert empty["reward"] == 0.0
-    assert empty["rewards"] == {"correct": {"score": 0.0, "weight": 0.75}, "short": {"score": None, "weight": 0.25}}
+    assert empty["rewards"] == {
+        "correct": {"score": 0.0, "weight": 0.75, "reason": None},
+        "short": {"score": None, "weight": 0.25, "reason": None},
+    }
     server.start("r3", split="train", index=1)
     assert server.score("no idea, but at length", "r3").json()["reward"] == -0.25
 

@@ -29,7 +29,7 @@ _RAN = {
 }
 _SCORED = {
     "reward": 1.0,
-    "rewards": {"correct": {"score": 1.0, "weight": 1.0}},
+    "rewards": {"correct": {"score": 1.0, "weight": 1.0, "reason": "names the capital"}},
     "metrics": {},
     "outcome": "ok",
     "trainable": True,

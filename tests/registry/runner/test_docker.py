@@ -68,7 +68,7 @@ def test_a_rollout_goes_through_the_published_port(tiny):
     call = {"rollout_id": "r1", "call_id": "c1", "tool_name": "backwards", "arguments": {"word": "stone"}}
     assert post(tiny, "run_tool", call)["content"] == [{"type": "text", "text": "enots"}]
     reward = post(tiny, "compute_reward", {"rollout_id": "r1", "completion": "enots"})
-    assert reward["rewards"] == {"exact": {"score": 1.0, "weight": 1.0}}
+    assert reward["rewards"] == {"exact": {"score": 1.0, "weight": 1.0, "reason": None}}
     post(tiny, "end_rollout", {"rollout_id": "r1"})
 
 

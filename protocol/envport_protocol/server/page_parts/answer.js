@@ -31,10 +31,11 @@ function completion(rollout, text) {
 }
 
 function rewardView(manifest, answer) {
-  const parts = Object.entries(answer.rewards).map(([name, { score, weight }]) => ({
+  const parts = Object.entries(answer.rewards).map(([name, { score, weight, reason }]) => ({
     name,
     score,
     weight,
+    reason,
     gain: score === null ? 0 : score * weight,
   }));
   const most = Math.max(...parts.map(({ name, weight, gain }) => reach(manifest, name, weight, gain)), 0);
@@ -64,13 +65,19 @@ function reach(manifest, name, weight, gain) {
   return Math.max(...ends.map(Math.abs));
 }
 
-function rewardRow({ name, score, weight, gain }, most) {
+function rewardRow({ name, score, weight, reason, gain }, most) {
   const filled = el("i", { class: gain < 0 ? "minus" : "" });
   filled.style.width = `${most > 0 ? Math.min(100, (100 * Math.abs(gain)) / most) : 0}%`;
   return el(
     "tr",
     {},
-    el("th", { scope: "row" }, name, el("div", { class: "bar", "aria-hidden": "true" }, filled)),
+    el(
+      "th",
+      { scope: "row" },
+      name,
+      el("div", { class: "bar", "aria-hidden": "true" }, filled),
+      reason ? el("div", { class: "hint why", text: reason }) : null,
+    ),
     el("td", { class: "figure", text: score === null ? "not scored" : figure(score) }),
     el("td", { class: "figure", text: figure(weight) }),
     el("td", { class: "figure", text: score === null ? "–" : figure(gain) }),

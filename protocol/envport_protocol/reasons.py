@@ -1,0 +1,37 @@
+"""The reason for a score, as it is sent: plain text, and not too much of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envport_protocol.errors import EnvFailedError
+from envport_protocol.messages import MAX_REASON_CHARS
+
+
+def reason_text(component: str, reason: Any) -> str | None:
+    """The reason, at most MAX_REASON_CHARS long: from the middle of a longer one is taken what is too much, and the
+    rest says how much that was. Halves of UTF-16 pairs, which JSON cannot carry, become U+FFFD.
+
+    Raises:
+        EnvFailedError: it is neither text nor None.
+    """
+    if reason is None:
+        return None
+    if not isinstance(reason, str):
+        raise EnvFailedError(
+            f"the reason of the reward component {component!r} is of type {type(reason).__name__}; expected text or "
+            "None"
+        )
+    return _cut_middle(reason).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _cut_middle(text: str) -> str:
+    if len(text) <= MAX_REASON_CHARS:
+        return text
+    kept = MAX_REASON_CHARS - len(_note(len(text)))
+    tail = kept // 2
+    return text[: kept - tail] + _note(len(text) - kept) + text[len(text) - tail :]
+
+
+def _note(chars: int) -> str:
+    return f" [{chars} characters left out] "
