@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 MAX_ANSWER_CHARS: Final = 16_384
 """Of the answer after its thought. No program that answers a problem comes near."""
 
+STYLE_RULES: Final = (
+    "an import is not used",
+    "a name is that of a builtin",
+    "a bare except",
+    "a line of over 100 characters",
+    "code that is never reached",
+    "a function's name is not in snake_case",
+)
+"""What breaks each of the rules of style, in words; `broken_style_rules` has the rules."""
+
 _MAX_CLOSERS: Final = 4
 """How many closing fences are tried for a block that is not Python up to the first."""
 _MAX_LINE_CHARS: Final = 100
@@ -95,8 +105,8 @@ def python_fault(source: str) -> str | None:
     return parsed if isinstance(parsed, str) else None
 
 
-def style_score(source: str) -> float:
-    """The share of these rules that `source` keeps, from 0 to 1; 0 for what is not Python or too long. Never raises.
+def broken_style_rules(source: str) -> list[str]:
+    """What of STYLE_RULES `source` breaks; all for what is not Python or too long. Never raises.
 
     1. Every import is used.
     2. No variable, parameter, function or class has the name of a builtin.
@@ -107,7 +117,7 @@ def style_score(source: str) -> float:
     """
     parsed = _parsed(source) if len(source) <= MAX_ANSWER_CHARS else "too long"
     if isinstance(parsed, str):
-        return 0.0
+        return list(STYLE_RULES)
     nodes = list(ast.walk(parsed))
     kept = (
         _imported(nodes) <= _read(nodes),
@@ -117,7 +127,7 @@ def style_score(source: str) -> float:
         not any(_has_dead_code(node) for node in nodes),
         all(_SNAKE_CASE.fullmatch(node.name) for node in nodes if isinstance(node, _FUNCTIONS)),
     )
-    return sum(kept) / len(kept)
+    return [rule for rule, is_kept in zip(STYLE_RULES, kept, strict=True) if not is_kept]
 
 
 def _parsed(source: str) -> ast.Module | str:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from envport_protocol import BaseEnv, EnvTask, RewardSpec, ToolError, UnknownTaskError, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, RewardSpec, ToolError, UnknownTaskError, tool
 from envport_protocol.errors import EnvDefinitionError
 from envport_sandbox import MAX_SOURCE_BYTES, MAX_STDIN_BYTES, Ending, Limits, Sandbox, SandboxError
 
@@ -163,8 +163,8 @@ class CodeEnv(BaseEnv):
         """Gives a rollout the files of another."""
         self._workspaces[rollout_id] = Workspace(state.files)
 
-    async def compute_reward(self, rollout_id: str, completion: str, task: EnvTask) -> dict[str, float]:
-        """The components' scores, by name.
+    async def compute_reward(self, rollout_id: str, completion: str, task: EnvTask) -> dict[str, RewardResult]:
+        """The components' scores with their reasons, by name.
 
         Raises:
             UngradedError: the sandbox failed; this rollout has no score.

@@ -6,13 +6,24 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from envport_protocol import RewardSpec
+from envport_protocol import RewardResult, RewardSpec
 
-from envport_code.answer import find_program, style_score
+from envport_code.answer import STYLE_RULES, broken_style_rules, find_program
+from envport_code.reasons import (
+    NO_REFERENCE,
+    NOT_MEASURED,
+    why_efficiency,
+    why_format,
+    why_no_program,
+    why_runs,
+    why_style,
+    why_tests,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from envport_code.grading.grade import Grade
     from envport_code.grading.grader import Grader
     from envport_code.problem import Problem
 
@@ -57,38 +68,54 @@ class Scorer:
         self._style = style
         self._reference_s: OrderedDict[str, float] = OrderedDict()
 
-    async def score(self, problem: Problem, completion: str, turn: str) -> dict[str, float]:
-        """The components of one answer.
+    async def score(self, problem: Problem, completion: str, turn: str) -> dict[str, RewardResult]:
+        """The components of one answer, with their reasons.
 
         Raises:
             UngradedError: it could not be graded, and not by its own fault.
         """
         answer = await _parsing(find_program, completion)
-        scores = dict.fromkeys(_WEIGHTS, 0.0) | ({"style": 0.0} if self._style else {})
         if not answer.source:
-            return scores
+            names = [spec.name for spec in reward_specs(style=self._style)]
+            return dict.fromkeys(names, RewardResult(0.0, why_no_program(answer)))
         grade = await self._grader.grade(problem, answer.source, problem.hidden, turn)
-        scores["tests_passed"] = grade.passed / len(grade.results)
-        scores["all_passed"] = float(grade.all_passed)
-        scores["runs"] = float(grade.ran)
-        scores["format"] = float(answer.well_formed)
-        if grade.all_passed:
-            scores["efficiency"] = await self._efficiency(problem, grade.cpu_s, turn)
-            if self._style:
-                scores["style"] = await _parsing(style_score, answer.source)
-        return scores
+        results = {
+            "tests_passed": RewardResult(grade.passed / len(grade.results), why_tests(grade)),
+            "all_passed": RewardResult(float(grade.all_passed), why_tests(grade)),
+            "runs": RewardResult(float(grade.ran), why_runs(grade)),
+            "format": RewardResult(float(answer.well_formed), why_format(answer)),
+            "efficiency": await self._efficiency(problem, grade, turn),
+        }
+        if self._style:
+            results["style"] = await _style(grade, answer.source)
+        return results
 
-    async def _efficiency(self, problem: Problem, cpu_s: float, turn: str) -> float:
+    async def _efficiency(self, problem: Problem, grade: Grade, turn: str) -> RewardResult:
+        if not grade.all_passed:
+            return RewardResult(0.0, NOT_MEASURED)
         if not problem.reference:
-            return 1.0
+            return RewardResult(1.0, NO_REFERENCE)
+        reference_s = await self._reference_time(problem, turn)
+        enough = _GENEROUS * reference_s + _FREE_S
+        score = min(1.0, enough / grade.cpu_s) if grade.cpu_s > 0 else 1.0
+        return RewardResult(score, why_efficiency(grade.cpu_s, reference_s))
+
+    async def _reference_time(self, problem: Problem, turn: str) -> float:
+        """Seconds of computing that the reference takes for all hidden cases."""
         reference_s = self._reference_s.get(problem.problem_id)
         if reference_s is None:
             reference_s = (await self._grader.grade(problem, problem.reference, problem.hidden, turn)).cpu_s
             self._reference_s[problem.problem_id] = reference_s
             if len(self._reference_s) > _MEASURED:
                 self._reference_s.popitem(last=False)
-        enough = _GENEROUS * reference_s + _FREE_S
-        return min(1.0, enough / cpu_s) if cpu_s > 0 else 1.0
+        return reference_s
+
+
+async def _style(grade: Grade, source: str) -> RewardResult:
+    if not grade.all_passed:
+        return RewardResult(0.0, NOT_MEASURED)
+    broken = await _parsing(broken_style_rules, source)
+    return RewardResult((len(STYLE_RULES) - len(broken)) / len(STYLE_RULES), why_style(broken))
 
 
 async def _parsing(parse: Callable[[str], _T], text: str) -> _T:

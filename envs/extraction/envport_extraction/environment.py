@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from envport_protocol import BaseEnv, EnvTask, RewardSpec, ToolError, UnknownTaskError, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, RewardSpec, ToolError, UnknownTaskError, tool
 
 from envport_extraction.answers import MAX_ANSWER_CHARS, NotAnAnswerError, read_object
 from envport_extraction.balance import Balance
@@ -23,6 +23,7 @@ from envport_extraction.events import (
 )
 from envport_extraction.gazetteer import canonical_province, nearest_provinces, province_of_district
 from envport_extraction.prompt import compact_json
+from envport_extraction.reasons import reasons_for
 from envport_extraction.scoring import WEIGHTS, score_completion
 from envport_extraction.tasks import GeneratedTasks
 
@@ -107,13 +108,16 @@ class ExtractionEnv(BaseEnv):
             RewardSpec(name=n, weight=w, min=0.0, max=1.0, description=_DESCRIPTIONS[n]) for n, w in WEIGHTS.items()
         ]
 
-    async def compute_reward(self, completion: str, ground_truth: dict[str, Any]) -> dict[str, float]:
-        """The components' scores, by name.
+    async def compute_reward(self, completion: str, ground_truth: dict[str, Any]) -> dict[str, RewardResult]:
+        """The components' scores with their reasons, by name.
 
         Raises:
             FieldError: the ground truth is no event.
         """
-        return score_completion(completion, read_event(ground_truth), self._balance)
+        gold = read_event(ground_truth)
+        reasons = reasons_for(completion, gold)
+        scores = score_completion(completion, gold, self._balance)
+        return {name: RewardResult(score, reason=reasons[name]) for name, score in scores.items()}
 
     def oracle(self, task: EnvTask) -> str:
         """An answer to the task that scores 1."""

@@ -117,11 +117,11 @@ def _score_counts(answer: Answer, gold: Event, weights: dict[str, float], fallba
     known = {count: weights[count] for count in COUNTS if gold.value(count) is not None}
     if not known:
         return fallback
-    right = sum(weight * _score_count(answer, gold, count) for count, weight in known.items())
+    right = sum(weight * score_count(answer, gold, count) for count, weight in known.items())
     return right / sum(known.values())
 
 
-def _score_count(answer: Answer, gold: Event, count: str) -> float:
+def score_count(answer: Answer, gold: Event, count: str) -> float:
     """1 where equal, part for a near miss; 0 where the flag is wrong, or contradicts it where the gold has none."""
     number, truth = answer.known(count), gold.value(count)
     if isinstance(number, bool) or not isinstance(number, int) or not isinstance(truth, int):

@@ -211,7 +211,8 @@ class Here:
             scores = await self._scorer.score(PROBLEMS_UNDER_ATTACK[attack.problem], attack.completion, attack.name)
         except UngradedError as error:
             return Trial(attack.name, "ungraded", time.monotonic() - began, (f"ungraded: {error}",))
-        return Trial(attack.name, *judged(scores, time.monotonic() - began))
+        plain = {name: result.score for name, result in scores.items()}
+        return Trial(attack.name, *judged(plain, time.monotonic() - began))
 
 
 @contextlib.asynccontextmanager

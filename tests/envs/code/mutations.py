@@ -104,7 +104,8 @@ async def judged(mutants: list[Mutant], slots: int = 4) -> list[Judged]:
         async def judge(mutant: Mutant) -> Judged:
             problem = replace(mutant.problem, case_timeout_s=CASE_TIMEOUT_S)
             scores = await scorer.score(problem, f"```python\n{mutant.source}\n```", mutant.kind)
-            return Judged(mutant, min(scores["tests_passed"], scores["all_passed"]), plain.get(id(mutant)))
+            passed = min(scores["tests_passed"].score, scores["all_passed"].score)
+            return Judged(mutant, passed, plain.get(id(mutant)))
 
         return await asyncio.gather(*map(judge, mutants))
 

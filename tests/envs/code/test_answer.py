@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from envport_code.answer import MAX_ANSWER_CHARS, Answer, find_program, style_score
+from envport_code.answer import MAX_ANSWER_CHARS, STYLE_RULES, Answer, broken_style_rules, find_program
 
 ADD = "def f(a, b):\n    return a + b\n"
 
@@ -127,13 +127,13 @@ def returns_in_finally(count):
 def test_what_would_take_the_compiler_for_ever_is_only_parsed(source):
     # Compiled, the first doubles with each of its 60 levels, and the second has 90 million statements.
     assert find_program(f"```python\n{source}```") == found(source, well_formed=True)
-    assert 0 < style_score(source) <= 1
+    assert len(broken_style_rules(source)) < 6
 
 
 def test_nothing_is_run(tmp_path):
     source = f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n"
     assert find_program(f"```python\n{source}```") == found(source, well_formed=True)
-    assert style_score(source) == 1.0
+    assert broken_style_rules(source) == []
     assert not (tmp_path / "ran").exists()
 
 
@@ -151,7 +151,7 @@ def test_hostile_repetition_is_read_in_bounded_work(piece, monkeypatch):
     answer = find_program(piece * (MAX_ANSWER_CHARS // len(piece)))
     assert (answer.source == "") != (answer.fault is None)
     assert sum(parsed) <= (1 + 1 + 2 + 3 + 4) * MAX_ANSWER_CHARS  # the whole, and each block with up to three more
-    assert 0 <= style_score(answer.source) <= 1
+    assert len(broken_style_rules(answer.source)) <= 6
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,28 @@ def test_hostile_repetition_is_read_in_bounded_work(piece, monkeypatch):
         ("import os\ndef Bad(list):\n    try:\n        return 1\n        x = 2\n    except:\n        pass\n", 5),
     ],
 )
-def test_style_is_the_share_of_six_rules_that_are_kept(source, broken):
-    assert style_score(source) == (6 - broken) / 6
+def test_so_many_of_six_rules_of_style_are_broken(source, broken):
+    assert len(STYLE_RULES) == 6
+    assert len(broken_style_rules(source)) == broken
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("import os\n", "an import is not used"),
+        ("sum = 0\n", "a name is that of a builtin"),
+        ("try:\n    pass\nexcept:\n    pass\n", "a bare except"),
+        (f"x = '{'a' * 95}'\n", "a line of over 100 characters"),
+        ("def f():\n    return 1\n    print(2)\n", "code that is never reached"),
+        ("def addTwo(a, b):\n    return a + b\n", "a function's name is not in snake_case"),
+    ],
+)
+def test_the_rule_that_is_broken_is_told(source, rule):
+    assert broken_style_rules(source) == [rule]
 
 
 @pytest.mark.parametrize(
     "source", ["", "def", "\0", "x = '\ud800'", "-" * 9000 + "1", "x = 1\n" * MAX_ANSWER_CHARS, "a+" * 30_000 + "a"]
 )
 def test_what_is_not_python_has_no_style(source):
-    assert style_score(source) == 0.0
+    assert broken_style_rules(source) == list(STYLE_RULES)

@@ -334,7 +334,7 @@ async def test_the_environment_takes_it_by_an_option(engine: docker.DockerClient
     finally:
         await env.stop_serving()
     assert "here" in said
-    assert rewards["all_passed"] == 1.0
+    assert rewards["all_passed"].score == 1.0
     assert of(engine) == []
 
 

@@ -36,7 +36,8 @@ async def test_each_reference_scores_1():
             *(scorer.score(p, f"```python\n{p.reference}\n```", p.problem_id) for p in problems)
         )
     right = {"tests_passed": 1.0, "all_passed": 1.0, "runs": 1.0, "format": 1.0}
-    wrong = {p.problem_id: its for p, its in zip(problems, scores, strict=True) if its | right != its}
+    plain = [{name: result.score for name, result in its.items()} for its in scores]
+    wrong = {p.problem_id: its for p, its in zip(problems, plain, strict=True) if its | right != its}
     assert wrong == {}
 
 

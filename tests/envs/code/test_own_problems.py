@@ -51,7 +51,7 @@ async def test_every_reference_scores_one():
 
         async def score(problem: Problem) -> tuple[str, dict[str, float]]:
             scores = await scorer.score(problem, f"```python\n{problem.reference}\n```", problem.problem_id)
-            return problem.problem_id, scores
+            return problem.problem_id, {name: result.score for name, result in scores.items()}
 
         scores = dict(await asyncio.gather(*map(score, PROBLEMS)))
     assert {name: found for name, found in scores.items() if found != dict.fromkeys(WEIGHTS, 1.0)} == {}
