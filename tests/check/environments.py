@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from envport_protocol import BaseEnv, EnvTask, RewardSpec, ToolError, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, RewardSpec, ToolError, tool
 
 SIZE = 120
 
@@ -76,7 +76,11 @@ class TallyEnv(BaseEnv):
 
     async def compute_reward(self, completion, ground_truth) -> Any:
         said = completion.split()
-        return {"right": float(str(ground_truth["sum"]) in said), "wordy": min(1.0, max(0, len(said) - 1) / 10)}
+        right = str(ground_truth["sum"]) in said
+        return {
+            "right": RewardResult(float(right), reason="the sum is named" if right else "the sum is not named"),
+            "wordy": min(1.0, max(0, len(said) - 1) / 10),
+        }
 
     def compute_group_reward(self, completions, ground_truths):
         return [

@@ -47,6 +47,17 @@ def with_score(score: float) -> Callable[[Answer], Answer]:
     return change
 
 
+def with_reason(reason: object) -> Callable[[Answer], Answer]:
+    """The component `right` says so why."""
+
+    def change(answer: Answer) -> Answer:
+        rewards = answer.json["rewards"]
+        rewards["right"]["reason"] = reason
+        return answer.but(rewards=rewards)
+
+    return change
+
+
 class FragileEnv(TallyEnv):
     """A tool that raises on what its schema allows."""
 
@@ -115,7 +126,14 @@ ANSWERING = {
     ),
     "any_completion_can_be_scored": Breaker(
         env=LongHatingEnv,
-        also=frozenset({"scores_lie_in_their_ranges", "reward_is_the_weighted_sum", "poor_answers_score_below_gold"}),
+        also=frozenset(
+            {
+                "scores_lie_in_their_ranges",
+                "reward_is_the_weighted_sum",
+                "reasons_are_short_text",
+                "poor_answers_score_below_gold",
+            }
+        ),
     ),
     "scores_lie_in_their_ranges": Breaker(
         on_answer("compute_reward", with_score(7.0)),
@@ -131,6 +149,10 @@ ANSWERING = {
     "reward_is_the_weighted_sum": Breaker(
         on_answer("compute_reward", lambda answer: answer.but(reward=answer.json["reward"] + 0.5)),
         also=frozenset({"batch_gives_the_answers_of_single_calls", "gold_scores_the_maximum"}),
+    ),
+    "reasons_are_short_text": Breaker(
+        on_answer("compute_reward", with_reason("x" * 2001)),
+        also=frozenset({"answers_fit_the_openapi_document", "batch_gives_the_answers_of_single_calls"}),
     ),
     "group_rewards_are_one_for_each_member": Breaker(
         on_answer("compute_group_reward", lambda answer: answer.but(answers=answer.json["answers"][1:]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from envport_protocol.messages import MAX_REASON_CHARS
+
 from envport.check.definition import BrokenError, NotApplicableError, check
 from envport.check.expectations import good
 from envport.check.promises.exactly_once import group_body
@@ -69,6 +71,27 @@ async def reward_is_the_weighted_sum(probe: Probe) -> str:
             raise BrokenError(f"the reward is {answer['reward']!r}, and the sum of weight x score {total!r}: {parts}")
         told.append(answer["reward"])
     return f"rewards {told}"
+
+
+@check(
+    promise=2,
+    expected=f"each reason null or text of at most {MAX_REASON_CHARS} characters",
+    remedy="The server must take the middle out of a longer reason, and send text or null.",
+)
+async def reasons_are_short_text(probe: Probe) -> str:
+    """Reads the reasons beside the scores of several completions."""
+    lengths: list[int] = []
+    for number, (_, completion) in enumerate(poor(probe, "An answer.")):
+        answer = await scored(probe, await probe.start(number), completion)
+        given = {name: part.get("reason") for name, part in answer["rewards"].items()}
+        for name, reason in given.items():
+            if reason is None:
+                continue
+            if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
+                seen = f"text of {len(reason)} characters" if isinstance(reason, str) else repr(reason)
+                raise BrokenError(f"the reason of {name!r} is {seen:.200}")
+            lengths.append(len(reason))
+    return f"{len(lengths)} reasons of up to {max(lengths)} characters" if lengths else "no score has a reason"
 
 
 @check(
