@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import pytest
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
 from envport_trainer.errors import TrainerError
-from envport_trainer.recording.logged_rollout import LoggedRollout
+from envport_trainer.recording.logged_rollout import LoggedRollout, of_trajectory
 from envport_trainer.recording.metrics import MetricsLog
 from envport_trainer.recording.rollout_log import RolloutLog
 from envport_trainer.recording.run_facts import run_facts, write_run_facts
@@ -157,6 +159,41 @@ def test_the_page_shows_both_rollouts_of_a_task_with_each_call_its_answer_and_ea
     )
     assert tables[0] == ("0.000", "0.750", "0.000")
     assert tables[1] == ("1.000", "0.750", "0.750")
+
+
+def kept_with_reasons(folder: Path, reasons: dict[str, str]) -> Path:
+    """A run of one step, whose rollout has these reasons."""
+    line = replace(of_trajectory(trajectory()), reasons=reasons).as_line()
+    (folder / "rollouts").mkdir()
+    (folder / "rollouts" / "step-000001-train.jsonl.gz").write_bytes(gzip.compress(b'{"left_out": 0}\n' + line))
+    with MetricsLog(folder, trackers=Trackers((), folder, "x", {})) as metrics:
+        metrics.write(1, {"reward": 0.5})
+    return folder
+
+
+REASONS = {"fields": "2 of 4 fields right: title, date wrong", "judge": "not scored: the judge did not answer"}
+
+
+def test_the_page_shows_why_beside_each_score(tmp_path):
+    html = report_html(read_run(kept_with_reasons(tmp_path, REASONS)))
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th>((?:<td[^>]*>[^<]*</td>)+)</tr>', html)
+    shown = {name: re.findall(r"<td[^>]*>([^<]*)</td>", cells) for name, cells in rows}
+    assert shown["fields"] == ["0.333", "0.750", "0.250", "2 of 4 fields right: title, date wrong"]
+    assert shown["json"] == ["1.000", "0.250", "0.250", ""]
+    assert shown["judge"] == ["–", "–", "–", "not scored: the judge did not answer"]
+
+
+def test_a_run_without_reasons_has_no_column_for_them(made):
+    assert '<th scope="col">Reason</th>' not in report_html(read_run(made))
+
+
+def test_a_reason_stays_text(tmp_path):
+    html = report_html(read_run(kept_with_reasons(tmp_path, {"fields": HOSTILE})))
+    outline = Outline(html)
+    assert {tag for tag, _ in outline.elements}.isdisjoint({"script", "img", "form"})
+    assert "&lt;script&gt;window.pwned=1&lt;/script&gt;" in html
+    assert r"\u{202e}evil\u{2066}\u{1b}[31m\u{0}" in outline.text
+    assert not set("\u202e\u2066\x1b\x00") & set(html)
 
 
 def test_the_page_loads_nothing_and_allows_one_style_and_no_script(made):
@@ -404,6 +441,28 @@ def test_one_rollout_is_printed_with_its_calls_and_components(made, capsys):
     )
     code, out, _ = run_command(capsys, "rollouts", made, "--show", "2", "--json")
     assert json.loads(out)["advantage"] == pytest.approx(-0.05)
+
+
+def test_one_rollout_is_printed_with_the_reasons_for_its_scores(tmp_path, capsys):
+    kept_with_reasons(tmp_path, REASONS)
+    code, out, _ = run_command(capsys, "rollouts", tmp_path, "--show", "1")
+    assert code == 0
+    assert out.endswith(
+        "component  score  weight  share of the reward  reason\n"
+        "fields     0.333  0.75    0.250                2 of 4 fields right: title, date wrong\n"
+        "json       1.000  0.25    0.250                -\n"
+        "judge      -      -       -                    not scored: the judge did not answer\n"
+    )
+    code, out, _ = run_command(capsys, "rollouts", tmp_path, "--show", "1", "--json")
+    assert json.loads(out)["reasons"] == REASONS
+
+
+def test_a_terminal_is_not_steered_by_a_reason(tmp_path, capsys):
+    kept_with_reasons(tmp_path, {"fields": f"{HOSTILE}\nnext\tline"})
+    code, out, err = run_command(capsys, "rollouts", tmp_path, "--show", "1")
+    assert code == 0
+    assert not set("\u202e\u2066\x1b\x00\ud800") & set(out + err)
+    assert "\\u{202e}evil\\u{2066}\\u{1b}[31m\\u{0}\ufffd\\nnext\\tline" in out
 
 
 def test_a_terminal_is_not_steered_by_what_is_printed(tmp_path, capsys):

@@ -22,6 +22,16 @@ def files(folder) -> list[tuple[int, str]]:
     return [(place.step, place.kind) for place in rollout_files(folder)]
 
 
+def test_a_log_of_an_earlier_version_has_no_reasons(tmp_path):
+    RolloutLog(tmp_path).write(1, "train", [trajectory()])
+    path = rollout_files(tmp_path)[0].path
+    head, line = gzip.decompress(path.read_bytes()).splitlines()
+    earlier = {name: value for name, value in json.loads(line).items() if name != "reasons"}
+    path.write_bytes(gzip.compress(head + b"\n" + json.dumps(earlier).encode() + b"\n"))
+    (kept,) = read_rollouts(tmp_path, 1).rollouts
+    assert (kept.reasons, [part.reason for part in kept.components()]) == ({}, [None, None])
+
+
 def test_a_rollout_is_read_as_it_was_written(tmp_path):
     RolloutLog(tmp_path).write(12, "train", [trajectory(3, reward=0.7), trajectory(4)], {"r-0-3": 0.125})
     kept = read_rollouts(tmp_path, 12)
@@ -31,8 +41,9 @@ def test_a_rollout_is_read_as_it_was_written(tmp_path):
     assert (first.reward, first.advantage, second.advantage) == (0.7, 0.125, None)
     assert (first.prompt_tokens, first.sampled_tokens, first.finish, first.tool_calls) == (2, 2, "stop", 1)
     assert first.messages == conversation("answer 3")
-    assert first.shares() == {"fields": pytest.approx(0.45), "json": 0.25}
-    assert sum(first.shares().values()) == pytest.approx(first.reward)
+    shares = {part.name: part.share for part in first.components()}
+    assert shares == {"fields": pytest.approx(0.45), "json": 0.25}
+    assert sum(shares.values()) == pytest.approx(first.reward)
     assert [path.name for path in (tmp_path / "rollouts").iterdir()] == ["step-000012-train.jsonl.gz"]
 
 
@@ -42,7 +53,7 @@ def test_held_out_rollouts_keep_their_task_and_the_weights_of_their_environment(
     log.write_eval(10, evaluated(row(0, 1.0, "after")))
     before, after = (read_rollouts(tmp_path, step, "eval").rollouts[0] for step in (0, 10))
     assert (before.task_id, before.reward, after.task_id, after.reward) == ("held-0", 0.25, "held-0", 1.0)
-    assert after.shares() == {"fields": 0.75, "json": 0.25}
+    assert {part.name: part.share for part in after.components()} == {"fields": 0.75, "json": 0.25}
     assert after.messages[-1] == {"role": "assistant", "content": "after"}
 
 

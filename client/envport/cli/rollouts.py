@@ -145,7 +145,8 @@ def _print_one(one: Numbered, kept: KeptRollouts, as_json: bool) -> None:
     _say(console, f"step {kept.step}, {kept.kind}, rollout {number}, task {rollout.task_id}: {reward}", "bold")
     _say(console, " · ".join(_remarks(rollout)), "dim")
     _print_conversation(console, rollout)
-    print_table(["component", "score", "weight", "share of the reward"], _component_rows(rollout), empty="not scored")
+    columns = ["component", "score", "weight", "share of the reward"] + (["reason"] if rollout.reasons else [])
+    print_table(columns, _component_rows(rollout), empty="not scored")
 
 
 def _remarks(rollout: LoggedRollout) -> list[str]:
@@ -172,10 +173,15 @@ def _print_conversation(console: Any, rollout: LoggedRollout) -> None:
 
 
 def _component_rows(rollout: LoggedRollout) -> list[list[object]]:
-    return [
-        [name, f"{rollout.rewards[name]:.3f}", rollout.weights.get(name), None if share is None else f"{share:.3f}"]
-        for name, share in rollout.shares().items()
-    ]
+    """The cells of each component; that of its reason only where one has a reason."""
+    from envport_trainer.recording.visible import printable
+
+    rows: list[list[object]] = []
+    for part in rollout.components():
+        score, share = (None if value is None else f"{value:.3f}" for value in (part.score, part.share))
+        reason = [] if not rollout.reasons else [None if part.reason is None else printable(part.reason)]
+        rows.append([part.name, score, part.weight, share, *reason])
+    return rows
 
 
 def _say(console: Any, text: str, style: str | None = None) -> None:

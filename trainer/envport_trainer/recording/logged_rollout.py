@@ -22,6 +22,22 @@ MAX_MESSAGES = 200
 """Of one rollout; the first half and the last half are kept."""
 
 
+class LoggedComponent(NamedTuple):
+    """One component of a rollout's reward."""
+
+    name: str
+    score: float | None
+    """None where it was not scored."""
+    weight: float | None
+    """None where it is not known."""
+    reason: str | None
+
+    @property
+    def share(self) -> float | None:
+        """What it gave to the reward, weight x score; None where one of them is."""
+        return None if self.score is None or self.weight is None else self.weight * self.score
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedRollout:
     """A finished rollout, without its token ids."""
@@ -42,6 +58,8 @@ class LoggedRollout:
     """Score of each scored component."""
     weights: dict[str, float] = field(default_factory=dict[str, float])
     """Weight of each scored component, as far as known; the reward is the sum of weight x score."""
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
+    """Why the environment gave a component its score, or none, where it says so; {} in logs of earlier versions."""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     advantage: float | None = None
     """What it counted by in training; None for held-out rollouts and those that no update saw."""
@@ -54,11 +72,13 @@ class LoggedRollout:
     error: str | None = None
     """Why it could not be scored."""
 
-    def shares(self) -> dict[str, float | None]:
-        """What each component gave to the reward, weight x score; None where its weight is not known."""
-        return {
-            name: self.weights[name] * score if name in self.weights else None for name, score in self.rewards.items()
-        }
+    def components(self) -> list[LoggedComponent]:
+        """The components that were scored, and after them those of which a reason says why they were not."""
+        names = dict.fromkeys([*self.rewards, *self.reasons])
+        return [
+            LoggedComponent(name, self.rewards.get(name), self.weights.get(name), self.reasons.get(name))
+            for name in names
+        ]
 
     def as_line(self) -> bytes:
         """One line of JSON with its newline. Numbers that are not finite become null, halves of UTF-16 pairs U+FFFD."""
