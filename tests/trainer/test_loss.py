@@ -95,6 +95,73 @@ def test_gspo_gives_all_tokens_of_a_rollout_the_geometric_mean_of_their_ratios()
     assert log_ratio.grad.tolist() == pytest.approx([-math.exp(0.1), 0.0, -math.exp(0.1), 0.0])
 
 
+LENGTHS = [3, 1, 4]
+WORDS = 5
+
+
+def sampled_rollouts(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits (8, 5) of a policy at each token of three rollouts, the tokens, the logprobs that they were sampled with,
+    and the number of each token's rollout."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(sum(LENGTHS), WORDS, generator=generator, dtype=torch.float64)
+    tokens = torch.randint(WORDS, (sum(LENGTHS),), generator=generator)
+    off = 0.4 * torch.randn(sum(LENGTHS), generator=generator, dtype=torch.float64)
+    sampler = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0] + off
+    return logits, tokens, sampler, torch.repeat_interleave(torch.tensor([5, 0, 2]), torch.tensor(LENGTHS))
+
+
+def gradient_of_gspo(rollouts: tuple[Tensor, Tensor, Tensor, Tensor], advantage: Tensor) -> Tensor:
+    """Of our loss by the logits (8, 5), each rollout weighing its tokens by 1 / |y|."""
+    logits, tokens, sampler, rollout = rollouts
+    leaf = logits.clone().requires_grad_()
+    logprob = leaf.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+    token = gspo(safe_log_ratio(logprob, sampler), advantage, rollout, 0.1, 0.15)
+    each = torch.repeat_interleave(tensor(*(1 / length for length in LENGTHS)), torch.tensor(LENGTHS))
+    (token.loss_N * each).sum().backward()
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gspo_weighs_each_tokens_own_advantage_by_the_ratio_of_its_sequence(seed: int) -> None:
+    # GSPO-token, 2507.18071 section 4.3: the gradient of the objective by the policy's logprob of token t of rollout i
+    # is s_i A_t / |y_i| where that is not cut off, with s_i = (pi(y_i) / mu(y_i)) ** (1 / |y_i|). Those of a softmax
+    # by its logits are worked out by hand: [k is the token] - p_k.
+    rollouts = sampled_rollouts(seed)
+    logits, tokens, sampler, _ = (column.tolist() for column in rollouts)
+    advantage = torch.randn(sum(LENGTHS), generator=torch.Generator().manual_seed(seed + 100), dtype=torch.float64)
+    expected: list[list[float]] = []
+    for length in LENGTHS:
+        here = range(len(expected), len(expected) + length)
+        chances = {t: [math.exp(x) / sum(map(math.exp, logits[t])) for x in logits[t]] for t in here}
+        share = math.prod(chances[t][tokens[t]] / math.exp(sampler[t]) for t in here) ** (1 / length)
+        for t in here:
+            own = float(advantage[t])
+            cut = share > 1.15 if own > 0 else share < 0.9
+            slope = 0.0 if cut else -share * own / length
+            expected.append([slope * ((word == tokens[t]) - chance) for word, chance in enumerate(chances[t])])
+    torch.testing.assert_close(gradient_of_gspo(rollouts, advantage), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_one_advantage_for_a_rollout_gspo_is_the_objective_of_whole_sequences(seed: int) -> None:
+    # 2507.18071, eq. 5: min(s_i A_i, clip(s_i) A_i), differentiated through s_i itself.
+    rollouts = sampled_rollouts(seed)
+    advantages = torch.randn(len(LENGTHS), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    logits, tokens, sampler, _ = rollouts
+    leaf = logits.clone().requires_grad_()
+    chance = leaf.softmax(-1).gather(1, tokens[:, None])[:, 0]
+    objective, first = tensor(0.0).sum(), 0
+    for length, advantage in zip(LENGTHS, advantages, strict=True):
+        here = slice(first, first + length)
+        share = (chance[here].prod() / sampler[here].exp().prod()) ** (1 / length)
+        objective = objective + torch.minimum(share * advantage, share.clamp(0.9, 1.15) * advantage)
+        first += length
+    (-objective).backward()
+    each = torch.repeat_interleave(advantages, torch.tensor(LENGTHS))
+    torch.testing.assert_close(gradient_of_gspo(rollouts, each), leaf.grad)
+
+
 def test_the_mean_of_a_rollout_does_not_depend_on_where_its_tokens_stand() -> None:
     mean = rollout_mean(tensor(1.0, 2.0, 3.0, 10.0), torch.tensor([9, 0, 9, 3]))
     assert mean.tolist() == [2.0, 2.0, 2.0, 10.0]

@@ -3,7 +3,9 @@
 TRL has no name for some of our settings; what they mean is then put together from two passes of its loss, which is
 linear in its terms: one without KL, and one of the KL alone, with advantages of 0 and old logprobs such that its ratio
 is ours. That is so for GSPO with KL, where TRL weighs a token's KL by the ratio of its sequence, and for a correction
-with KL, where TRL leaves the KL uncorrected.
+with KL, where TRL leaves the KL uncorrected. GSPO with a correction is TRL's loss by tokens: the ratio of the policy to
+itself is 1 for tokens and sequences alike, and TRL's by sequences would give each token the mean of its rollout's
+weights in place of its own.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ TrlLoss = tuple[float, dict[str, "Tensor"]]
 
 
 def configurations() -> list[dict[str, Any]]:
-    """78 settings. `bnpo` is TRL's other name of our `token`, where one batch is the whole of it."""
+    """90 settings. `bnpo` is TRL's other name of our `token`, where one batch is the whole of it."""
     clips = {"clip": [(0.2, 0.2), (0.2, 0.28)], "gspo": [(0.05, 0.05), (0.05, 0.1)], "cispo": [(0.2, 0.28), (0.2, 4.0)]}
     aggregations = {
         "clip": ["token", "sequence", "constant"],
@@ -63,7 +65,7 @@ def configurations() -> list[dict[str, Any]]:
             here = common | {"aggregation": aggregation}
             made += [here | {"clip_low": low, "clip_high": high} for low, high in clips[loss]]
             made += [here | {"temperature": 0.7}]
-            kinds = ("truncate",) if loss == "gspo" else ("truncate", "mask", "geometric")
+            kinds = ("truncate", "mask", "geometric")
             made += [here | {"correction": kind, "correction_low": LOW, "correction_high": HIGH} for kind in kinds]
     made += [
         {"loss": "clip", "kl_weight": kl, "trl": "bnpo", "clip_high": high}
@@ -156,7 +158,7 @@ def trl_update(
     names = {"token": "dapo", "sequence": "grpo", "constant": "dr_grpo"}
     policy = {
         "loss_type": "cispo" if loss == "cispo" else values.get("trl", names[values.get("aggregation", "token")]),
-        "importance_sampling_level": "sequence" if loss == "gspo" else "token",
+        "importance_sampling_level": "sequence" if loss == "gspo" and correction == "none" else "token",
         "epsilon_low": low,
         # TRL reads epsilon_high of CISPO as the cap itself, not as what is added to 1.
         "epsilon_high": 1 + high if loss == "cispo" else high,

@@ -62,8 +62,10 @@ def clipped(log_ratio_N: Tensor, advantage_N: Tensor, clip_low: float, clip_high
 
 def gspo(log_ratio_N: Tensor, advantage_N: Tensor, rollout_N: Tensor, clip_low: float, clip_high: float) -> TokenLoss:
     """The clipped objective with one ratio for a rollout, s = exp(mean over its tokens of log r), which each of its
-    tokens carries (GSPO, 2507.18071)."""
-    return clipped(rollout_mean(log_ratio_N, rollout_N), advantage_N, clip_low, clip_high)
+    tokens carries: the gradient of token t is s A_t that of its own log pi (GSPO-token, 2507.18071, section 4.3). Where
+    a rollout has one advantage, that is GSPO (eq. 5)."""
+    own_N = log_ratio_N - log_ratio_N.detach()  # 0, with the gradient
+    return clipped(rollout_mean(log_ratio_N.detach(), rollout_N) + own_N, advantage_N, clip_low, clip_high)
 
 
 def cispo(logprob_N: Tensor, log_ratio_N: Tensor, advantage_N: Tensor, clip_high: float) -> TokenLoss:
