@@ -61,6 +61,9 @@ def train(
 
     Several environments that ask for tokens each have a token_env in the TOML file.
 
+    Several processes share the updates of one run under torchrun, see docs/several-processes.md: torchrun --standalone
+    --nproc-per-node 2 -m envport train run.toml
+
     Examples:
 
     envport train --env http://127.0.0.1:8000 --model models/smollm2-135m-instruct --steps 20 --output runs/first

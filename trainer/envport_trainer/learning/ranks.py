@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import get_node_local_rank
 
 from envport_trainer.errors import ConfigError, TrainerError
 from envport_trainer.runs.memory import is_out_of_memory
@@ -38,7 +39,7 @@ _OUTLAST = timedelta(seconds=60)
 @contextmanager
 def joined(device: str) -> Generator[None]:
     """Within it the processes that torchrun started are one group: NCCL adds up what is on their GPUs, gloo the rest.
-    `device` is `TrainConfig.device`. Nothing happens where torchrun did not start this process, or it alone.
+    `device` is `TrainConfig.device`. Nothing happens where torchrun did not start this process.
 
     Raises:
         ConfigError: there are more processes than GPUs on this machine, or on another.
@@ -170,7 +171,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 def _take_own_gpu() -> None:
-    place, there = dist.get_node_local_rank(fallback_rank=0), torch.cuda.device_count()
+    place, there = get_node_local_rank(fallback_rank=0), torch.cuda.device_count()
     if place >= there:
         raise ConfigError(
             f"there are {there} GPUs and more processes on this machine; give torchrun --nproc-per-node {there}, or "
