@@ -104,8 +104,7 @@ async def test_a_broadcast_does_not_wait_for_samples_in_flight(loaded, sampler):
 
 @with_server
 def test_the_group_listens_on_the_loopback_alone(serve, sampler):
-    engines = [process for child in psutil.Process(serve.process.pid).children(recursive=True) for process in [child]]
-    ends = [psutil.Process(os.getpid()), *engines]
+    ends = [psutil.Process(os.getpid()), *psutil.Process(serve.process.pid).children(recursive=True)]
     listening = [c.laddr.ip for end in ends for c in end.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert set(listening) == {"127.0.0.1"}
 
@@ -268,7 +267,7 @@ def test_what_one_worker_refuses_is_told_at_once_though_the_other_waits(two):
     began = time.monotonic()
     with pytest.raises(SamplerError, match="did not take the weights: worker 1: ValueError: there is no weight e"):
         broadcast.send(weights(1).items(), torch.float32, CPU)
-    assert time.monotonic() - began < vllm_broadcast.STALL_TIMEOUT_S / 4
+    assert time.monotonic() - began < vllm_broadcast.STALL_TIMEOUT_S / 2
 
 
 def test_workers_that_never_come_are_told_at_the_deadline(two, monkeypatch):

@@ -60,7 +60,7 @@ _ADVICE = (
 class Workers(NamedTuple):
     """The workers of a server that can take a broadcast."""
 
-    count: int
+    number: int
     gpus: list[str | None]
 
 
@@ -150,19 +150,19 @@ class WeightBroadcast:
             "address": address,
             "port": port,
             "backend": backend,
-            "size": 1 + self._workers.count,
+            "size": 1 + self._workers.number,
             "join_timeout_s": _REACH_TIMEOUT_S,
             "timeout_s": STALL_TIMEOUT_S,
         }
         request = self._http.start(_call(self._http, "envport_join", call, JOIN_TIMEOUT_S))
         try:
-            keys = [here(worker) for worker in range(self._workers.count)]
+            keys = [here(worker) for worker in range(self._workers.number)]
             self._wait(lambda: bool(store.check(keys)), store, request, JOIN_TIMEOUT_S)
             group = WeightGroup(
                 store,
                 backend,
                 rank=0,
-                size=1 + self._workers.count,
+                size=1 + self._workers.number,
                 address=address,
                 device=device if backend == "nccl" else torch.device("cpu"),
                 timeout_s=STALL_TIMEOUT_S,

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import distributed
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from torch import Tensor
+    from torch._C._distributed_c10d import Store
 
 BUFFER_BYTES = 256 * 2**20
 """Of one broadcast; a larger tensor gets a buffer of its own."""
@@ -90,7 +92,7 @@ class WeightGroup:
 
     def __init__(
         self,
-        store: distributed.Store,
+        store: Store,
         backend: str,
         *,
         rank: int,
@@ -108,7 +110,7 @@ class WeightGroup:
             options._timeout = self._timeout
             options._devices = [kind.create_device(hostname=address)]
         # NCCL keeps its own of 10 minutes: where that is over it ends the process, and ours comes first.
-        self._group = kind(distributed.PrefixStore("group", store), rank, size, options)
+        self._group = kind(PrefixStore("group", store), rank, size, options)
 
     def broadcast(self, buffer: Tensor) -> Any:
         """The work that brings rank 0's `buffer` into everybody's, begun but not waited for."""
@@ -117,10 +119,9 @@ class WeightGroup:
         options.timeout = self._timeout
         return self._group.broadcast([buffer], options)
 
-    def announce(self, update: int, number: int, packed_: Packed | None) -> None:
+    def announce(self, update: int, number: int, held: Packed | None) -> None:
         """Tell the workers what buffer `number` of the update holds; None ends the update."""
-        text = json.dumps(None if packed_ is None else [packed_.buffer.numel(), packed_.places])
-        self.store.set(_key(update, number), text)
+        self.store.set(_key(update, number), json.dumps(None if held is None else [held.buffer.numel(), held.places]))
 
     def forget(self, update: int, count: int) -> None:
         """Take the announcements of a finished update out of the store."""
@@ -153,7 +154,7 @@ class WeightGroup:
         return json.loads(self.store.get(key))
 
 
-def open_store(address: str, timeout_s: float) -> tuple[distributed.TCPStore, int]:
+def open_store(address: str, timeout_s: float) -> tuple[TCPStore, int]:
     """A store that listens on `address` alone, and its port.
 
     Raises:
@@ -163,7 +164,7 @@ def open_store(address: str, timeout_s: float) -> tuple[distributed.TCPStore, in
     listener = socket.create_server((address, 0), family=family)
     port: int = listener.getsockname()[1]
     # Left to itself the store listens on every address; only its older server takes a socket that listens already.
-    store = distributed.TCPStore(
+    store = TCPStore(
         address,
         port,
         is_master=True,
@@ -175,13 +176,13 @@ def open_store(address: str, timeout_s: float) -> tuple[distributed.TCPStore, in
     return store, port
 
 
-def join_store(address: str, port: int, timeout_s: float) -> distributed.TCPStore:
+def join_store(address: str, port: int, timeout_s: float) -> TCPStore:
     """The store that somebody opened there.
 
     Raises:
         RuntimeError: nobody answers within `timeout_s`.
     """
-    return distributed.TCPStore(
+    return TCPStore(
         address,
         port,
         is_master=False,
@@ -208,12 +209,12 @@ def here(worker: int) -> str:
     return f"here {worker}"
 
 
-def tell_failure(store: distributed.Store, reason: str) -> None:
+def tell_failure(store: Store, reason: str) -> None:
     """Let the trainer know at once, which may wait for a worker or a broadcast that will not come."""
     store.set(_FAILED, reason)
 
 
-def told_failure(store: distributed.Store) -> str | None:
+def told_failure(store: Store) -> str | None:
     """What one of the workers told."""
     return store.get(_FAILED).decode() if store.check([_FAILED]) else None
 
