@@ -54,7 +54,7 @@ def compile_layers(model: PreTrainedModel) -> None:
 
 
 def warm_up(learner: Learner) -> float:
-    """Compile what updates will need, by one forward and backward pass over made tokens; gives the seconds that it took.
+    """Compile what updates will need, by one pass forward and backward over made tokens; gives the seconds it took.
 
     No weight changes, no gradient stays, and no random number is drawn.
 
@@ -72,7 +72,9 @@ def warm_up(learner: Learner) -> float:
             learner.reference(batch, 1.0)
     except (TorchDynamoException, CalledProcessError) as error:
         name = type(ordinary(policy.model)).__name__
-        raise ModelError(f"{name} has layers that do not compile ({_first_line(error)}); set compile to false") from error
+        raise ModelError(
+            f"{name} has layers that do not compile ({_first_line(error)}); set compile to false"
+        ) from error
     finally:
         learner.optimizer.zero_grad(set_to_none=True)
     return time.perf_counter() - began

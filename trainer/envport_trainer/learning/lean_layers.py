@@ -6,8 +6,8 @@ SwiGLU block (2002.05202) the gate's activation and its product, besides a secon
 weights. Which modules are of these kinds is found by computing: one is changed only where its output on random numbers
 is the formula's. Others, such as those with adapters, stay as they are.
 
-Under `torch.compile` they compute by the formula alone: the compiler decides by itself what to keep, and it sees through
-ordinary operations more than through a gradient that was written for this one end.
+Under `torch.compile` they compute by the formula alone: the compiler decides by itself what to keep, and sees more in
+ordinary operations than in a gradient that was written for this one end.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def keep_less(model: nn.Module) -> None:
 
 @cache
 def _lean_class(kind: type[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> type[nn.Module]:
-    """A class in the place of `kind`, so that a deep copy of the model runs its own weights. One for all layers, so that
-    they run one compiled graph."""
+    """A class in the place of `kind`, so that a deep copy of the model runs its own weights. One for all layers: they
+    then run one compiled graph."""
     return type(f"Lean{kind.__name__}", (kind,), {"forward": forward, "__module__": __name__})
 
 

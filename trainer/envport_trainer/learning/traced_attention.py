@@ -1,8 +1,8 @@
 """The attention of a packed row as two operators that a compiler takes as they are, and its plan as tensors.
 
 How many blocks a plan has and how long they are changes with every pack. Traced, `packed_attention` would give a graph
-for each pack; and left out of the graph by `torch.compiler.disable` it would cut each layer in two. As an operator it is
-one node whose result has a known shape, and the plan is three tensors of any length.
+for each pack; and left out of the graph by `torch.compiler.disable` it would cut each layer in two. As an operator it
+is one node whose result has a known shape, and the plan is three tensors of any length.
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def _forward_shapes(
 
 
 @_backward.register_fake
-def _backward_shapes(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any
-) -> tuple[Tensor, Tensor, Tensor]:
+def _backward_shapes(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
