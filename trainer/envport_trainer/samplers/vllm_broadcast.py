@@ -13,7 +13,8 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import httpx
 import torch
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from envport_trainer.samplers.vllm_http import VllmHttp
+
+T = TypeVar("T")
 
 JOIN_TIMEOUT_S = 60.0
 """For all workers to come: each comes between two steps of its engine."""
@@ -182,7 +185,7 @@ class WeightBroadcast:
         for buffer in packed(weights, dtype, group.device, limit=self._buffer_bytes):
             self._arrived(group, request, under_way)
             group.announce(self._updates, count, buffer)
-            under_way = group.broadcast(buffer.buffer)
+            under_way = self._of_the_group(request, partial(group.broadcast, buffer.buffer))
             count += 1
         self._arrived(group, request, under_way)
         group.announce(self._updates, count, None)
@@ -193,8 +196,12 @@ class WeightBroadcast:
         if work is None:
             return
         self._wait(work.is_completed, group.store, request, STALL_TIMEOUT_S)
+        self._of_the_group(request, work.wait)
+
+    def _of_the_group(self, request: _Request, action: Callable[[], T]) -> T:
+        """What `action` gives, whose failure is that of another member: the server's own word for it comes first."""
         try:
-            work.wait()
+            return action()
         except RuntimeError as error:
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 self._check(request.result(_REASON_TIMEOUT_S))

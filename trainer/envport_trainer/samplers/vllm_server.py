@@ -126,8 +126,9 @@ class VllmServerSampler:
                 self._send_adapter(model)
             else:
                 self._send_weights(model)
-        except SamplerError as error:
-            self._failure = error
+        except BaseException as error:
+            broken_off = SamplerError(f"an update of the sampler's weights was broken off ({type(error).__name__})")
+            self._failure = error if isinstance(error, SamplerError) else broken_off
             raise
         self._version += 1
         self._salt = f"{self._run} {self._version}"

@@ -145,8 +145,10 @@ class WeightGroup:
             number += 1
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what is under way, so that the others hear of it; the group is of no use after that."""
         self._group.abort()
+        # What holds a traceback holds this object: the sockets close with what they belong to.
+        del self._group, self.store
 
     def _announced(self, update: int, number: int) -> Any:
         key = _key(update, number)
