@@ -53,7 +53,8 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     """For q (T, heads, D), k and v (T, kv_heads, D) the output (T, heads, D) and every log-sum-exp (heads x V,)."""
     with torch.autocast(q.device.type, enabled=False):  # it would round the scores
-        out, kept = attend_blocks(*_by_head(q, k, v), _blocks(places, valid, sizes), scale)
+        q, k, v = _by_head(q, k, v)
+        out, kept = attend_blocks(q, k, v, _blocks(places, valid, sizes), scale)
     return out.transpose(0, 1).contiguous(), torch.cat([lse.flatten() for lse in kept])
 
 
@@ -77,10 +78,11 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v, each in its shape."""
     blocks, kv_heads = _blocks(places, valid, sizes), k.shape[1]
-    parts = lse.split([block.index_RL.numel() * q.shape[1] for block in blocks])
+    parts = torch.split(lse, [block.index_RL.numel() * q.shape[1] for block in blocks])
     kept = [part.view(kv_heads, len(b.index_RL), -1, 1) for part, b in zip(parts, blocks, strict=True)]
     with torch.autocast(q.device.type, enabled=False):
-        grads = attend_blocks_backward(*_by_head(grad, q, k, v, out), kept, blocks, scale)
+        grad, q, k, v, out = _by_head(grad, q, k, v, out)
+        grads = attend_blocks_backward(grad, q, k, v, out, kept, blocks, scale)
     dq, dk, dv = (x.transpose(0, 1).contiguous() for x in grads)
     return dq, dk, dv
 
