@@ -50,7 +50,7 @@ def compile_layers(model: PreTrainedModel) -> None:
     if not layers:
         raise ModelError(f"{type(model).__name__} has no layers to compile; set compile to false")
     for layer in layers:
-        layer.__class__ = _compiled_class(type(layer))
+        layer.__class__ = _compiled_class(type(layer))  # type: ignore[arg-type]  # a class is hashable
 
 
 def warm_up(learner: Learner) -> float:

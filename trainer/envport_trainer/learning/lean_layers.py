@@ -29,9 +29,9 @@ def keep_less(model: nn.Module) -> None:
     """Give the RMSNorms and SwiGLU blocks of `model` a backward pass that computes again what costs little."""
     for module in model.modules():
         if _is_swiglu(module):
-            module.__class__ = _lean_class(type(module), _lean_swiglu)
+            module.__class__ = _lean_class(type(module), _lean_swiglu)  # type: ignore[arg-type]  # a class is hashable
         elif _is_rms_norm(module):
-            module.__class__ = _lean_class(type(module), _lean_rms_norm)
+            module.__class__ = _lean_class(type(module), _lean_rms_norm)  # type: ignore[arg-type]  # likewise
 
 
 @cache
