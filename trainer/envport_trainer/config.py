@@ -184,9 +184,9 @@ class TrainConfig(BaseModel):
     """Of the forward and backward pass; weights and log-softmax stay fp32. bf16 takes 0.6 of the time on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
-    micro_batch_tokens: _Count = 2048
+    micro_batch_tokens: _Count = 1024
     """Tokens of one forward and backward pass; a longer rollout gets one of its own. Bounds memory; the gradient does
-    not depend on it."""
+    not depend on it. A GPU is busy with 8192 and more."""
     vllm_memory: Annotated[float, Field(gt=0, le=0.95)] = 0.4
     """Share of the GPU's memory for vLLM; the trainer needs the rest on the same device."""
 

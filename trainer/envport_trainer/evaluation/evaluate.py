@@ -62,6 +62,7 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
     from envport_trainer.conversation.chat import Chat
     from envport_trainer.models.devices import find_device, free_memory
     from envport_trainer.models.folder import load_policy, stop_ids
+    from envport_trainer.models.precision import product_precision
     from envport_trainer.samplers import make_sampler
 
     device = find_device(config.device)
@@ -70,7 +71,8 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
     stops = stop_ids(loaded)
     sampler = make_sampler(config, loaded, stops)
     try:
-        yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops, config.tool_format, config.history))
+        with product_precision(config.precision):
+            yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops, config.tool_format, config.history))
     finally:
         sampler.close()
         del loaded, sampler
