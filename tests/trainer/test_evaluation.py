@@ -10,7 +10,7 @@ from typing import Any
 import envport
 import pytest
 import torch
-from envport_protocol import BaseEnv, EnvTask, ToolError, reward, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, ToolError, reward, tool
 from envport_protocol.errors import UnknownTaskError
 from envport_trainer.config import EnvSource, TrainConfig
 from envport_trainer.conversation.chat import Chat
@@ -24,6 +24,7 @@ from transformers import LlamaForCausalLM
 
 from .conftest import WORDS, tiny_tokenizer
 from .fake_openai import calls, refuses, says
+from .made_run import trajectory
 
 LIMITS = RolloutLimits(max_new_tokens=8, max_turns=3, max_tokens=64, temperature=0.0, env_retries=1)
 
@@ -64,8 +65,8 @@ class SumEnv(BaseEnv):
         return float(messages[-1]["content"] == ground_truth)
 
     @reward(weight=0.5)
-    def short(self, messages: list[dict[str, Any]]) -> float:
-        return float(len(messages) == 2)
+    def short(self, messages: list[dict[str, Any]]) -> RewardResult:
+        return RewardResult(float(len(messages) == 2), reason=f"{len(messages)} messages")
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,11 @@ async def test_means_and_intervals_are_those_of_the_rows(serve_env, fake_openai)
     assert sorted(row.index for row in seen) == [0, 1, 2, 3]
     assert (result.split, result.model) == ("eval", f"fake-model at {fake_openai.url}/v1")
     assert [row.task_id for row in result.rows] == ["t0", "t1", "t2", "t3"]
+    assert [row.reasons for row in result.rows] == [{"short": "2 messages"}] * 4
+
+
+def test_a_row_of_a_local_model_has_the_reasons_too():
+    assert EvalRow.of_trajectory(3, trajectory(reasons={"json": "no JSON"})).reasons == {"json": "no JSON"}
 
 
 async def test_a_tool_call_is_run_and_its_answer_goes_back_to_the_model(serve_env, fake_openai):

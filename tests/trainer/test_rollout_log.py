@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,22 @@ from .made_run import DIGEST, MANIFEST, URL, config, conversation, evaluated, ro
 
 def files(folder) -> list[tuple[int, str]]:
     return [(place.step, place.kind) for place in rollout_files(folder)]
+
+
+def test_reasons_are_kept_with_their_scores_and_bounded(tmp_path):
+    reasons = {"fields": "2 of 4 right", "judge": "a" * 3000}
+    log = RolloutLog(tmp_path)
+    log.write(1, "train", [trajectory(reasons=reasons)])
+    log.write_eval(1, evaluated(replace(row(0, 0.5, "x"), reasons=reasons)))
+    cut_reason = "a" * 1000 + "\n[1000 characters left out]\n" + "a" * 1000
+    for kind in ("train", "eval"):
+        (kept,) = read_rollouts(tmp_path, 1, kind).rollouts
+        assert kept.reasons == {"fields": "2 of 4 right", "judge": cut_reason}
+        assert [(part.name, part.reason) for part in kept.components()] == [
+            ("fields", "2 of 4 right"),
+            ("json", None),
+            ("judge", cut_reason),
+        ]
 
 
 def test_a_log_of_an_earlier_version_has_no_reasons(tmp_path):

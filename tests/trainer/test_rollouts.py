@@ -12,7 +12,7 @@ import envport
 import pytest
 from envport import NotReadyError, ProtocolError, Rollout, TransportError
 from envport.client import EnvClient
-from envport_protocol import BaseEnv, EnvTask, ToolError, ToolResult, tool
+from envport_protocol import BaseEnv, EnvTask, RewardResult, ToolError, ToolResult, tool
 from envport_protocol.errors import OverloadedError, RolloutEndedError, UnknownRolloutError
 from envport_trainer.errors import PromptTooLongError, RolloutFailedError
 from envport_trainer.rollouts.playing import (
@@ -72,9 +72,10 @@ class NumberEnv(BaseEnv):
         """Ends the rollout."""
         return ToolResult("Bye.", done=True)
 
-    def compute_reward(self, completion: str) -> dict[str, float | None]:
+    def compute_reward(self, completion: str) -> dict[str, RewardResult | None]:
         self.fail("compute_reward")
-        return {"number": None if completion == "none" else float(completion.split()[-1]), "silent": None}
+        score = None if completion == "none" else float(completion.split()[-1])
+        return {"number": RewardResult(score, reason=f"read {completion[-4:]!r}"), "silent": None}
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -126,7 +127,7 @@ async def test_a_rollout_only_appends_ids_and_marks_what_was_sampled(serve_env, 
     assert got.prompt_length == len(prompt)
     assert (got.env, got.env_digest, got.task_id) == (url, None, "train-2")
     assert (got.group, got.policy_version, got.finish) == (3, 9, Finish.STOP)
-    assert (got.reward, got.rewards) == (0.5, {"number": 0.5})
+    assert (got.reward, got.rewards, got.reasons) == (0.5, {"number": 0.5}, {"number": "read ' 0.5'"})
     assert (got.tool_calls, got.tool_errors) == (1, 0)
     assert got.messages == [
         {"role": "user", "content": "Say 2."},

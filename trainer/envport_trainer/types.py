@@ -125,6 +125,8 @@ class Trajectory:
     """Score of each scored component."""
     weights: dict[str, float] = field(default_factory=dict[str, float])
     """Weight of each scored component; the reward is the sum of weight x score."""
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
+    """Why the environment gave a component its score, or none, where it says so. For people: no model reads it."""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     tool_calls: int = 0
     tool_errors: int = 0

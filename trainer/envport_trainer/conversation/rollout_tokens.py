@@ -95,6 +95,7 @@ class RolloutTokens:
             reward=reward,
             rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
             weights={name: part.weight for name, part in answer.rewards.items() if part.score is not None},
+            reasons={name: part.reason for name, part in answer.rewards.items() if part.reason},
             metrics=dict(answer.metrics),
             tool_calls=self.tool_calls,
             tool_errors=self.tool_errors,

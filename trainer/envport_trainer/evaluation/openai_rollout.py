@@ -50,6 +50,7 @@ async def run_openai_rollout(env: EnvClient, model: OpenAiModel, spec: RolloutSp
             task_id=rollout.task_id,
             reward=scored(answer),
             rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
+            reasons={name: part.reason for name, part in answer.rewards.items() if part.reason},
             metrics=dict(answer.metrics),
             finish=finish.value,
             tokens=talk.tokens,

@@ -29,6 +29,8 @@ class EvalRow:
     reward: float | None = None
     """None where the attempt could not be scored: it counts neither for nor against the model."""
     rewards: dict[str, float] = field(default_factory=dict[str, float])
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
+    """Why the environment gave a component its score, or none, where it says so."""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     finish: str | None = None
     """Why it ended, a value of `Finish`."""
@@ -48,6 +50,7 @@ class EvalRow:
             task_id=trajectory.task_id,
             reward=trajectory.reward,
             rewards=trajectory.rewards,
+            reasons=trajectory.reasons,
             metrics=trajectory.metrics,
             finish=trajectory.finish.value,
             tokens=trajectory.sampled_tokens,
