@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -124,6 +125,34 @@ def test_a_missing_extra_says_what_to_install():
 def test_a_missing_module_of_our_own_is_a_bug_and_no_extra():
     with pytest.raises(ModuleNotFoundError, match=r"envport\.no_such_part"):
         require("envport.no_such_part", "docker")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_waits_until_a_package_is_whole_and_is_not_lost_in_it(tmp_path, monkeypatch, name):
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As native code does that imports another package: an exception on the way is dropped.
+    (tmp_path / f"native_{name}.py").write_text(
+        f"import signal\ntry:\n    signal.raise_signal(signal.{name})\n    whole = True\n"
+        "except BaseException:\n    pass\n"
+    )
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            require(f"native_{name}", "train")
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert sys.modules[f"native_{name}"].whole is True
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_package.py").write_text(
+        "import signal\nfor _ in range(2):\n    signal.raise_signal(signal.SIGINT)\nnever = True\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        require("slow_package", "train")
+    assert "slow_package" not in sys.modules
 
 
 def test_options_are_json_or_else_text():

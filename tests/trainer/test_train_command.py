@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 import typer
 from envport.cli import app
 from envport.cli.boundary import exit_code_of
-from envport.cli.train import parse_settings
+from envport.cli.train import parse_settings, quiet_transformers
 from envport_protocol import BaseEnv, EnvTask, reward
 from envport_protocol.config import ServeConfig, Tokens
 from envport_trainer.training import TrainResult
@@ -295,3 +296,9 @@ def test_the_help_has_an_example(run):
     code, out, _ = run("--help")
     assert code == 0
     assert "envport train run.toml --steps 200 --set group_size=16" in " ".join(out.split())
+
+
+def test_what_packages_remark_while_they_are_loaded_stays_off_the_terminal():
+    quiet_transformers()
+    for name in ("bitsandbytes.backends.cpu.ops", "huggingface_hub", "transformers"):
+        assert not logging.getLogger(name).isEnabledFor(logging.WARNING), name

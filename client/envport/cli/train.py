@@ -161,12 +161,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def quiet_transformers() -> None:
-    """Keep its loading bars and remarks off the terminal: errors are raised, and progress is ours."""
+    """Keep its loading bars and remarks off the terminal: errors are raised, and progress is ours. All that loads a
+    model is imported with it."""
     from transformers.utils import logging as transformers_logging
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    for package in ("huggingface_hub", "bitsandbytes"):
+        logging.getLogger(package).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    require("transformers.models.auto.modeling_auto", "train")
+    require("transformers.models.auto.tokenization_auto", "train")
 
 
 def _report(result: TrainResult, settings: TrainConfig, as_json: bool) -> None:
