@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from envport_trainer.samplers.vllm_http import VllmHttp
 from envport_trainer.samplers.vllm_receiver import WeightReceiver
 from envport_trainer.samplers.weight_group import packed, unpacked
 from envport_trainer.types import SampleRequest
+from torch.distributed import HashStore
 
 from .test_vllm_sampler import ROUNDING, distances, greedy, perturbed, question
 from .test_vllm_server import Serve, adapted, at, long_sample, with_server
@@ -284,6 +285,12 @@ def test_workers_that_take_nothing_are_told_at_the_deadline(two, monkeypatch):
     large = [("large", torch.zeros(2**24))]  # more than a socket takes unread
     with pytest.raises(SamplerError, match=r"took nothing for 1 s|left in the middle of an update"):
         broadcast.send(large, torch.float32, CPU)
+
+
+def test_a_wait_ends_at_its_deadline_whatever_becomes_of_its_request(two):
+    broadcast = WeightBroadcast(two.http)
+    with pytest.raises(SamplerError, match="took nothing for 0 s; look at its log and its load"):
+        broadcast._wait(lambda: False, HashStore(), Future(), 0.1)
 
 
 def test_a_worker_that_cannot_reach_the_trainer_is_told(two, monkeypatch):
