@@ -131,6 +131,29 @@ async def test_new_weights_change_what_is_sampled(model: PreTrainedModel) -> Non
     sampler.close()
 
 
+async def test_a_sleeping_sampler_holds_no_weights_and_new_ones_wake_it(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, STOP, "fp32")
+    (before,) = await at_once(sampler, [REQUESTS[0]])
+    sampler.sleep()
+    with pytest.raises(SamplerError, match="the sampler sleeps"):
+        await at_once(sampler, [REQUESTS[0]])
+    assert {parameter.untyped_storage().nbytes() for parameter in sampler._model.parameters()} == {0}
+    sampler.update_weights(model)
+    assert await at_once(sampler, [REQUESTS[0]]) == [before]
+    sampler.close()
+
+
+async def test_sleep_leaves_samples_in_flight_alone(model: PreTrainedModel) -> None:
+    sampler = TransformersSampler(model, frozenset(), "fp32")
+    work = asyncio.create_task(at_once(sampler, [SampleRequest([5, 6], 400, seed=1)]))
+    while not sampler._decoder.rows:
+        await asyncio.sleep(0)
+    sampler.sleep()
+    (sample,) = await work
+    assert len(sample.token_ids) == 400
+    sampler.close()
+
+
 async def test_closing_ends_all_at_its_next_token(model: PreTrainedModel) -> None:
     sampler = TransformersSampler(model, frozenset(), "fp32")
     work = asyncio.create_task(at_once(sampler, [SampleRequest([5, 6], 100_000, seed=1)]))

@@ -223,6 +223,10 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 "sampler_url is the URL of a vLLM server: give it with sampler = vllm-server, and only then"
             )
+        if self.sampler_weights == "broadcast" and self.sampler != "vllm-server":
+            raise ValueError(
+                "sampler_weights = broadcast hands weights to a vLLM server; use it with sampler = vllm-server"
+            )
         if self.correction_low >= self.correction_high:
             raise ValueError(
                 f"correction_low ({self.correction_low}) is not below correction_high ({self.correction_high})"

@@ -54,6 +54,7 @@ def _server_sampler(config: TrainConfig, loaded: LoadedModel, stop_ids: frozense
         max_tokens=config.max_tokens,
         dtype=torch.bfloat16 if config.precision == "bf16" else torch.float32,
         token=token,
+        weights=config.sampler_weights,
     )
     try:
         sampler.update_weights(loaded.model)

@@ -55,8 +55,19 @@ class Decoder:
         """The model has new weights: the running requests go on with the keys and values that they have, and new ones
         begin with none of the old."""
         self.version += 1
-        self.head = output_weight(self.model).detach().float()  # fp32 logits: rounding them is most of bf16's error
+        # fp32 logits: rounding them is most of bf16's error
+        self.head: Tensor | None = output_weight(self.model).detach().float()
         self.index = PrefixIndex(CACHED_TOKENS // BLOCK)
+
+    def rest(self) -> None:
+        """Hold nothing until `renew`."""
+        self.reset()
+        self.head = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether no token can be sampled before `renew`."""
+        return self.head is None
 
     def reset(self) -> None:
         """Forget the running requests and all that is stored; those that wait stay."""
@@ -79,6 +90,7 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """Take in newcomers, sample one token for each request, and give back those that are done."""
+        assert self.head is not None  # nothing is taken in while the decoder rests
         newcomers, segments = self._admit()
         running = self._arranged()
         plan = StepPlan(running, list(segments.values()), longest=0)

@@ -117,11 +117,12 @@ class TransformersSampler:
             raise SamplerError(f"the sampler took no weights within {UPDATE_TIMEOUT_S:.0f} s") from error
 
     def sleep(self) -> None:
-        """Forget the keys and values that are kept for requests to come, unless samples are in flight."""
-        self._submit(lambda: None if self._tickets else self._decoder.reset())
+        """Give back the memory of the weights and of what is kept for requests to come, unless samples are in flight.
+        The next weights wake it; a sample that is asked for before fails."""
+        self._submit(self._rest)
 
     def wake(self) -> None:
-        """There is nothing to do."""
+        """There is nothing to do: `update_weights` did it."""
 
     def close(self) -> None:
         """End at the next token; samples in flight fail. A second call does nothing."""
@@ -167,7 +168,15 @@ class TransformersSampler:
                 deadline = time.monotonic() + (QUIET_S if alone else GATHER_S)
         return False
 
+    def _rest(self) -> None:
+        if not self._tickets:
+            self._decoder.rest()
+            _free_weights(self._model)
+
     def _take_in(self, row: Row, ticket: _Ticket) -> None:
+        if self._decoder.resting:
+            ticket.fail(SamplerError("the sampler sleeps; give it weights by update_weights first"))
+            return
         self._tickets[row] = ticket
         self._decoder.waiting.append(row)
 
@@ -192,6 +201,7 @@ class TransformersSampler:
 
     def _renew(self, model: nn.Module, done: concurrent.futures.Future[None]) -> None:
         try:
+            _allocate_weights(self._model)
             _copy_weights(model, self._model)
             self._decoder.renew()
         except Exception as error:  # noqa: BLE001 - a boundary: told to the caller, who waits in another thread
@@ -220,6 +230,18 @@ class _Ticket:
 
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(unless_done)
+
+
+def _free_weights(model: nn.Module) -> None:
+    """Leave the parameters of `model` their shapes and no memory."""
+    for parameter in model.parameters():
+        parameter.untyped_storage().resize_(0)
+
+
+def _allocate_weights(model: nn.Module) -> None:
+    """Give parameters that have no memory new memory, not yet filled."""
+    for parameter in model.parameters():
+        parameter.untyped_storage().resize_(parameter.numel() * parameter.element_size())
 
 
 @torch.no_grad()
