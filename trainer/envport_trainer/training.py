@@ -35,7 +35,6 @@ from envport_trainer.learning.learner import advantages_by_id, check_agreement
 from envport_trainer.learning.making import load_trained, make_learner
 from envport_trainer.models.card import card_of_run
 from envport_trainer.models.folder import save_model, stop_ids
-from envport_trainer.models.precision import product_precision
 from envport_trainer.recording.measurements import measure
 from envport_trainer.recording.progress import TrainProgress
 from envport_trainer.rollouts.identity import check_unchanged
@@ -100,7 +99,7 @@ def train(
             Where steps were done, a checkpoint holds them.
         EnvportError: an environment that refuses the client.
     """
-    with product_precision(config.precision), ranks.joined(config.device):
+    with ranks.joined(config.device):
         check_several(config)
         if ranks.own_rank():
             follow(config, resume=resume)

@@ -62,7 +62,6 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
     from envport_trainer.conversation.chat import Chat
     from envport_trainer.models.devices import find_device, free_memory
     from envport_trainer.models.folder import load_policy, stop_ids
-    from envport_trainer.models.precision import product_precision
     from envport_trainer.samplers import make_sampler
 
     device = find_device(config.device)
@@ -71,8 +70,7 @@ def local(config: TrainConfig) -> Generator[EvalModel]:
     stops = stop_ids(loaded)
     sampler = make_sampler(config, loaded, stops)
     try:
-        with product_precision(config.precision):
-            yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops, config.tool_format, config.history))
+        yield sampled(config.model, sampler, Chat(loaded.tokenizer, stops, config.tool_format, config.history))
     finally:
         sampler.close()
         del loaded, sampler

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from envport_trainer.errors import ModelError
 from envport_trainer.learning.adapters import ordinary
@@ -18,6 +17,7 @@ from envport_trainer.learning.attention import use_planned_attention
 from envport_trainer.learning.checkpointing import checkpoint_layers
 from envport_trainer.learning.compiling import compile_layers
 from envport_trainer.learning.lean_layers import keep_less
+from envport_trainer.learning.logits import logits
 from envport_trainer.learning.traced_attention import TensorPlan
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class _TargetLogprobs(torch.autograd.Function):
         logprob = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
         lse = torch.empty_like(logprob)
         for part in _chunks(hidden.shape[0]):
-            logits = functional.linear(hidden[part].float(), head.float()).div_(temperature)
-            lse[part] = logits.logsumexp(-1)
-            logprob[part] = logits.gather(1, target[part, None])[:, 0] - lse[part]
+            scores = logits(hidden[part].float(), head.float()).div_(temperature)
+            lse[part] = scores.logsumexp(-1)
+            logprob[part] = scores.gather(1, target[part, None])[:, 0] - lse[part]
         ctx.save_for_backward(hidden, head, target, lse)
         ctx.temperature, ctx.dtype = temperature, dtype
         return logprob
@@ -123,7 +123,7 @@ class _TargetLogprobs(torch.autograd.Function):
         d_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         for part in _chunks(hidden.shape[0]):
             h = hidden[part].to(ctx.dtype)
-            d_logits = functional.linear(hidden[part].float(), head.float())
+            d_logits = logits(hidden[part].float(), head.float())
             d_logits.div_(ctx.temperature).sub_(lse[part, None]).exp_()
             scale = grad[part, None] / ctx.temperature
             d_logits.mul_(-scale)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from envport_trainer.learning.logits import logits
 from envport_trainer.samplers.block_attention import LEAST_ROWS
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def choose(rows: Sequence[Row], hidden_BD: Tensor, head_VD: Tensor, stop_ids: Co
     likeliest token and records its logprob at temperature 1.
     """
     hidden = functional.pad(hidden_BD.float(), (0, 0, 0, max(0, LEAST_ROWS - len(rows))))
-    logits = functional.linear(hidden, head_VD)[: len(rows)]
-    temperature = torch.tensor([row.request.temperature or 1.0 for row in rows], device=logits.device)
-    logprob = logits.div_(temperature[:, None]).log_softmax(-1)
+    scores = logits(hidden, head_VD)[: len(rows)]
+    temperature = torch.tensor([row.request.temperature or 1.0 for row in rows], device=scores.device)
+    logprob = scores.div_(temperature[:, None]).log_softmax(-1)
     chosen = logprob.argmax(-1)
     if any(row.request.temperature for row in rows):
-        greedy = torch.tensor([not row.request.temperature for row in rows], device=logits.device)
-        uniform = torch.tensor([row.uniform() for row in rows], device=logits.device, dtype=torch.float32)
+        greedy = torch.tensor([not row.request.temperature for row in rows], device=scores.device)
+        uniform = torch.tensor([row.uniform() for row in rows], device=scores.device, dtype=torch.float32)
         chosen = torch.where(greedy, chosen, _drawn(logprob, uniform))
     logprobs = logprob.gather(1, chosen[:, None])[:, 0].tolist()
     for row, token, value in zip(rows, chosen.tolist(), logprobs, strict=True):
