@@ -77,8 +77,8 @@ def test_the_gradient_is_that_of_a_padded_batch(model, groups):
 
 
 @pytest.fixture(scope="module")
-def of_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[list[Updated]]:
-    """For each of two gloo processes what each of its updates computed."""
+def left_by_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two gloo processes left what they computed."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, "-m", "tests.trainer.rank_process"]
     processes = [subprocess.Popen([*command, str(rank), str(folder)], cwd=ROOT) for rank in (0, 1)]
@@ -87,7 +87,25 @@ def of_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[list[Updated]
     finally:
         for process in processes:
             process.kill()
-    return [[Updated(*each) for each in torch.load(folder / f"{rank}.pt")] for rank in (0, 1)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_two_ranks(left_by_two_ranks: Path) -> list[list[Updated]]:
+    """For each of the two what each of its updates computed."""
+    return [[Updated(*each) for each in torch.load(left_by_two_ranks / f"{rank}.pt")] for rank in (0, 1)]
+
+
+def test_a_parameter_that_no_rank_reached_has_no_gradient_after_the_sum(left_by_two_ranks):
+    for rank in (0, 1):
+        both, one, none, _ = torch.load(left_by_two_ranks / f"{rank}.sums.pt")
+        assert both.tolist() == [2.0, 5.0]
+        assert one.tolist() == [5.0, 7.0]
+        assert none is None
+
+
+def test_a_look_whether_a_rank_is_there_is_not_taken_for_a_message(left_by_two_ranks):
+    assert torch.load(left_by_two_ranks / "1.sums.pt")[-1].tolist() == [7.0]
 
 
 @pytest.mark.parametrize("number", range(len(EVERY_KIND) + 1))

@@ -11,6 +11,7 @@ not come; a process that ends without a word closes its connections, which the o
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -34,23 +35,28 @@ TIMEOUT = timedelta(minutes=30)
 minutes; a rank that dies is noticed at once, so this is for one that hangs."""
 _OUTLAST = timedelta(seconds=60)
 """How long a rank that failed stays for rank 0's checkpoint: torchrun ends all soon after the first that failed."""
+_PROBE = 1
+"""The tag of what is sent to see whether a rank is there; all else has tag 0, and is not to meet it."""
 
 
 @contextmanager
 def joined(device: str) -> Generator[None]:
     """Within it the processes that torchrun started are one group: NCCL adds up what is on their GPUs, gloo the rest.
-    `device` is `TrainConfig.device`. Nothing happens where torchrun did not start this process.
+    `device` is `TrainConfig.device`. Nothing happens where torchrun did not start this process, or no other.
 
     Raises:
         ConfigError: there are more processes than GPUs on this machine, or on another.
+        TrainerError: some processes have GPUs and some have none.
     """
-    if not dist.is_available() or not dist.is_torchelastic_launched():
+    if not _launched_with_others():
         yield
         return
     on_gpus = device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=TIMEOUT)
     try:
-        if on_gpus and count() > 1:
+        remedy = "give all of them a GPU and a torch that sees it, or the run device = cpu"
+        check_same("kind of device than process 0", on_gpus, remedy=remedy)  # gloo's, which all of them have
+        if on_gpus:
             with all_or_none():
                 _take_own_gpu()
         yield
@@ -98,11 +104,13 @@ def highest(values: Tensor) -> Tensor:
 
 
 def add_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Give every rank the sum of all ranks' gradients; a rank that had no rows adds zeros."""
+    """Give every rank the sum of all ranks' gradients, to which a rank without one adds zeros. A parameter that has
+    none in any rank has none after it, as an optimizer makes a difference between that and zeros."""
     if not _several():
         return
+    reached_P = highest(torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32))
     with all_or_none():
-        gradients = [_gradient(parameter) for parameter in parameters]
+        gradients = [_gradient(p) for p, is_reached in zip(parameters, reached_P.tolist(), strict=True) if is_reached]
     with reached():
         for gradient in gradients:
             dist.all_reduce(gradient)
@@ -119,7 +127,9 @@ def all_or_none() -> Generator[None]:
     try:
         yield
     except Exception as error:
-        gather(_Failure(" ".join(str(error).split()) or type(error).__name__, is_out_of_memory(error)))
+        failure = _Failure(" ".join(str(error).split()) or type(error).__name__, is_out_of_memory(error))
+        with suppress(TrainerError):  # where others are gone as well, this rank's own reason is what it tells
+            gather(failure)
         raise
     outcomes: list[_Failure | None] = gather(None)
     for rank, failure in enumerate(outcomes):
@@ -183,7 +193,7 @@ def _take_own_gpu() -> None:
 def _is_gone(rank: int) -> bool:
     """Whether the connection to `rank` is closed. What it is sent then is read by nobody: the run is over."""
     try:
-        dist.isend(torch.zeros(1), dst=rank)
+        dist.isend(torch.zeros(1), dst=rank, tag=_PROBE)
     except RuntimeError:
         return True
     return False
@@ -199,6 +209,10 @@ def _outlast_rank_0() -> None:
 
 def _processes(ranks: Sequence[int]) -> str:
     return f"process{'' if len(ranks) == 1 else 'es'} {', '.join(map(str, ranks))}"
+
+
+def _launched_with_others() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched() and os.environ.get("WORLD_SIZE") != "1"
 
 
 def _several() -> bool:
