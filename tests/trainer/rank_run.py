@@ -1,7 +1,7 @@
 """One of the processes of a run, started by torchrun as `-m tests.trainer.rank_run RUN.toml FOLDER TROUBLE [resume]`.
 
 It leaves its process id in `FOLDER/RANK.pid` and, unless it is killed, the weights that it ended with in
-`FOLDER/RANK.pt`. `TROUBLE` befalls rank 1 in its third update; see `TROUBLES`.
+`FOLDER/RANK.pt`. `TROUBLE` befalls rank 1: those of `TROUBLES` in its third update, the others before its first.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from envport.cli.boundary import exit_code_of
-from envport_trainer import training
 from envport_trainer.config import TrainConfig
+from envport_trainer.errors import ModelError
 from envport_trainer.learning import learner as learning
 from envport_trainer.runs import following
 from envport_trainer.training import train
@@ -42,6 +43,17 @@ def fail() -> None:
 TROUBLES: dict[str, Callable[[], None]] = {"dies": die, "memory": run_out_of_memory, "fails": fail}
 
 
+def cannot_load(_: TrainConfig) -> None:
+    raise ModelError("there is no such model here")
+
+
+def see_a_gpu() -> None:
+    """As on a machine of another kind; torch of a CPU alone has no NCCL."""
+    init = dist.init_process_group
+    torch.cuda.is_available = lambda: True
+    dist.init_process_group = lambda _, **named: init("gloo", **named)
+
+
 def troubled(pack: Callable[..., Any], trouble: Callable[[], None]) -> Callable[..., Any]:
     """`pack`, which each rank calls once an update, with trouble in its third call."""
     calls = count(1)
@@ -58,20 +70,26 @@ def main(toml: Path, folder: Path, trouble: str, resume: bool) -> int:
     rank = int(os.environ["RANK"])
     (folder / f"{rank}.pid").write_text(str(os.getpid()))
     learners: list[Learner] = []
-    make = training.make_learner
+    make = following.make_learner
 
     def kept(*args: Any) -> Learner:
         learners.append(make(*args))
         if rank == 1 and trouble == "drifts":
             with torch.no_grad():
-                learners[0].parameters[0][0, 0].mul_(1.0001)
+                weights = next(p for p in learners[0].policy.model.parameters() if p.dim() == 2)
+                weights[0, 0].mul_(1.0001)  # not trained where there are adapters
         return learners[0]
 
-    training.make_learner = following.make_learner = kept
+    following.make_learner = kept
+    if rank == 1 and trouble == "cannot-load":
+        following.load_trained = cannot_load
+    if rank == 1 and trouble == "sees-a-gpu":
+        see_a_gpu()
     if rank == 1 and trouble in TROUBLES:
         learning.pack = troubled(learning.pack, TROUBLES[trouble])
     code = exit_code_of(lambda: train(TrainConfig.from_toml(toml), resume=resume))
-    torch.save(learners[0].policy.model.state_dict(), folder / f"{rank}.pt")
+    if learners:
+        torch.save(learners[0].policy.model.state_dict(), folder / f"{rank}.pt")
     return code
 
 

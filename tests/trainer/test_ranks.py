@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from envport_trainer.config import TrainConfig
-from envport_trainer.errors import ConfigError
+from envport_trainer.errors import ConfigError, TrainerError
+from envport_trainer.learning import ranks
 from envport_trainer.runs.checkpoint import checkpoints
 from envport_trainer.runs.following import check_several, dealt
 from envport_trainer.training import train
@@ -202,11 +204,51 @@ def test_an_environment_that_breaks_ends_both_and_only_the_first_tells_it(serve_
     assert [path.name for path in checkpoints(tmp_path / "run" / "checkpoints")] == ["step-000001"]
 
 
-def test_processes_of_other_weights_do_not_learn_together(serve_env, run_file, tmp_path):
-    code, err = two(run_file(serve_env(YesEnv())), "drifts")
+@pytest.mark.parametrize("lora_rank", [{}, {"lora_rank": 2}])
+def test_processes_of_other_weights_do_not_learn_together(serve_env, run_file, tmp_path, lora_rank):
+    """Trained ones or, under adapters, those of the model below them."""
+    code, err = two(run_file(serve_env(YesEnv()), **lora_rank), "drifts")
     assert code != 0
     assert "error: process 1 has another state of the weights than process 0; give all of them the same model" in err
     assert checkpoints(tmp_path / "run" / "checkpoints") == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "own", "others"),
+    [
+        ("cannot-load", "error: there is no such model here", "error: process 1 failed: there is no such model here"),
+        ("sees-a-gpu", *["error: process 1 has another kind of device than process 0; give all of them a GPU"] * 2),
+    ],
+)
+def test_a_process_that_cannot_begin_ends_all_by_its_own_reason(run_file, trouble, own, others):
+    code, err = two(run_file("http://127.0.0.1:9", device="auto"), trouble)
+    assert code != 0
+    told = sorted(line for line in err.splitlines() if line.startswith("error: "))
+    assert len(told) == 2
+    assert all(line.startswith(start) for line, start in zip(told, sorted([own, others]), strict=True))
+
+
+def test_a_sampler_that_does_not_start_sends_the_other_process_home(run_file):
+    code, err = two(run_file("http://127.0.0.1:9", sampler="vllm-server", sampler_url="http://127.0.0.1:9"))
+    assert code != 0
+    (told,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "the vLLM server at http://127.0.0.1:9" in told
+
+
+def test_one_process_of_torchrun_is_no_group(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with ranks.joined("auto"):
+        assert not dist.is_initialized()
+
+
+def test_a_failure_is_told_as_it_is_though_the_others_are_gone_as_well(monkeypatch):
+    def gone(_: object) -> None:
+        raise TrainerError("process 1 of this run ended")
+
+    monkeypatch.setattr(ranks, "gather", gone)
+    with pytest.raises(ZeroDivisionError), ranks.all_or_none():
+        raise ZeroDivisionError
 
 
 def long(groups: list[list[Trajectory]], *lengths: int) -> list[list[Trajectory]]:

@@ -32,7 +32,6 @@ from envport_trainer.evaluation.held_out import evaluate_held_out
 from envport_trainer.learning import ranks
 from envport_trainer.learning.allocator import return_freed_memory
 from envport_trainer.learning.learner import advantages_by_id, check_agreement
-from envport_trainer.learning.making import load_trained, make_learner
 from envport_trainer.models.card import card_of_run
 from envport_trainer.models.folder import save_model, stop_ids
 from envport_trainer.recording.measurements import measure
@@ -41,10 +40,10 @@ from envport_trainer.rollouts.identity import check_unchanged
 from envport_trainer.rollouts.opening import open_tasks
 from envport_trainer.rollouts.pipeline import GroupPipeline, StepRollouts
 from envport_trainer.rollouts.playing import RolloutLimits, play_group
-from envport_trainer.runs.following import Followers, check_several, follow
+from envport_trainer.runs.following import Followers, begin, check_several, follow
 from envport_trainer.runs.interruption import Interruption
 from envport_trainer.runs.records import Records
-from envport_trainer.runs.resuming import CHECKPOINTS, check_environments, earlier_state, restore
+from envport_trainer.runs.resuming import CHECKPOINTS, check_environments
 from envport_trainer.runs.saving import Saver
 from envport_trainer.samplers import make_sampler
 
@@ -58,9 +57,8 @@ if TYPE_CHECKING:
     from envport_trainer.alarms.watch import Alarm
     from envport_trainer.config import TrainConfig
     from envport_trainer.errors import RolloutFailedError
-    from envport_trainer.models.folder import LoadedModel
     from envport_trainer.rollouts.playing import RolloutSpec
-    from envport_trainer.runs.checkpoint import TrainState
+    from envport_trainer.runs.following import Begun
     from envport_trainer.types import Sampler, Trajectory
 
 MODEL = "model"
@@ -104,24 +102,20 @@ def train(
         if ranks.own_rank():
             follow(config, resume=resume)
             return None
-        state = earlier_state(config, resume=resume)
-        policy = load_trained(config)
-        return asyncio.run(_Run(config, policy, state, env_tokens, sampler_token).to_the_end())
+        return asyncio.run(_Run(config, begin(config, resume=resume), env_tokens, sampler_token).to_the_end())
 
 
 class _Run:
     def __init__(
         self,
         config: TrainConfig,
-        loaded: LoadedModel,
-        state: TrainState | None,
+        begun: Begun,
         env_tokens: Mapping[str, str],
         sampler_token: str | None,
     ) -> None:
-        self.config, self.loaded, self.env_tokens = config, loaded, env_tokens
-        self.learner = make_learner(config, loaded)
-        if state is not None:
-            restore(state, loaded, self.learner, config.output / CHECKPOINTS)
+        self.config, self.env_tokens = config, env_tokens
+        state, self.loaded, self.learner = begun
+        loaded = self.loaded
         stops = frozenset(stop_ids(loaded))
         self.chat = Chat(loaded.tokenizer, stops, config.tool_format, config.history)
         if config.max_turns > 1:
@@ -136,7 +130,11 @@ class _Run:
         self.agreed = False
         """Whether trainer and sampler were seen to agree in this process's first update that trained on anything. No
         weights had changed before it, however stale its rollouts may be."""
-        self.sampler: Sampler = make_sampler(config, loaded, stops, sampler_token)
+        try:
+            self.sampler: Sampler = make_sampler(config, loaded, stops, sampler_token)
+        except BaseException:
+            self.followers.dismiss()
+            raise
 
     async def to_the_end(self) -> TrainResult:
         self.interruption = Interruption(lambda: self.progress.note(_ENDING))

@@ -58,6 +58,8 @@ class Learner:
         self.micro_batch_tokens = config.micro_batch_tokens
         self.skipped = 0
         """Updates left out in a row because their gradient was not finite."""
+        self._began_alike = False
+        """Whether all ranks were seen to have the same weights, those that are not trained among them."""
 
     def update(
         self,
@@ -68,8 +70,9 @@ class Learner:
         """Advantages, packed micro-batches, gradient, one optimizer step; gives what is worth logging.
 
         What each token weighs is known before the first backward pass, so micro-batches and ranks only add up. `check`
-        is called with what all ranks measured, the same on each, before the weights change: where it raises, they do
-        not. Where memory does not suffice in one rank, this raises in all of them, and no weight has changed.
+        is called with what all ranks measured, before this rank's weights change: where it raises, they do not, though
+        those of other ranks may. Where memory does not suffice in one rank, this raises in all of them, and no weight
+        has changed.
 
         Raises:
             TrainerError: another rank ended, failed or has other weights; or the gradient is never finite.
@@ -195,16 +198,19 @@ class Learner:
         return self.micro_batch_tokens >= MIN_MICRO_BATCH
 
     def check_same_weights(self) -> None:
-        """Returns where every rank has the same bits as weights; it looks at the sums of each parameter's words.
+        """Returns where every rank has the same bits as weights; it looks at the sums of each parameter's words. The
+        first time these are all of the model's, later those that are trained.
 
         Raises:
             TrainerError: the ranks have come apart, or began with other weights.
         """
         if ranks.count() == 1:
             return
-        words = [p.detach().float().contiguous().view(torch.int32).sum() for p in self.parameters]
+        tensors = self.parameters if self._began_alike else self.policy.model.state_dict().values()
+        words = [tensor.detach().float().contiguous().view(torch.int32).sum() for tensor in tensors]
         remedy = "give all of them the same model, torch and kind of device, then go on with --resume"
         ranks.check_same("state of the weights than process 0", torch.stack(words).tolist(), remedy=remedy)
+        self._began_alike = True
 
     def state(self) -> dict[str, Any]:
         """The optimizer's state."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from envport_trainer.config import TrainConfig
     from envport_trainer.learning.learner import Learner
+    from envport_trainer.models.folder import LoadedModel
+    from envport_trainer.runs.checkpoint import TrainState
     from envport_trainer.types import Trajectory
 
     Groups = Sequence[Sequence[Trajectory]]
@@ -66,6 +68,11 @@ class Followers:
                 self._line.send(rank, _Order.UPDATE, _Work(share, step))
         return update_within_memory(self._learner, mine, step, *check)
 
+    def dismiss(self) -> None:
+        """Send them home from a run that did not come to its first update, or broke off."""
+        if self._line is not None:
+            self._line.dismiss()
+
     def __enter__(self) -> Self:
         return self
 
@@ -75,11 +82,35 @@ class Followers:
         if self._line is None:
             return
         if error is not None:
-            self._line.dismiss()
+            self.dismiss()
             return
         for rank in range(1, ranks.count()):
             self._line.send(rank, _Order.END)
         self._learner.check_same_weights()
+
+
+class Begun(NamedTuple):
+    """What every rank has before the first update."""
+
+    state: TrainState | None
+    """The checkpoint that the run goes on from."""
+    loaded: LoadedModel
+    learner: Learner
+
+
+def begin(config: TrainConfig, *, resume: bool) -> Begun:
+    """The model and its learner as the run's checkpoint has them, in every rank or in none.
+
+    Raises:
+        TrainerError: they cannot be loaded, in this rank or in another.
+    """
+    with ranks.all_or_none():
+        state = earlier_state(config, resume=resume)
+        loaded = load_trained(config)
+        learner = make_learner(config, loaded)
+        if state is not None:
+            restore(state, loaded, learner, config.output / CHECKPOINTS)
+    return Begun(state, loaded, learner)
 
 
 def follow(config: TrainConfig, *, resume: bool) -> None:
@@ -89,11 +120,7 @@ def follow(config: TrainConfig, *, resume: bool) -> None:
         TrainerError: as `train` does; or rank 0 ended without a word.
     """
     with _signals_ignored():
-        state = earlier_state(config, resume=resume)
-        loaded = load_trained(config)
-        learner = make_learner(config, loaded)
-        if state is not None:
-            restore(state, loaded, learner, config.output / CHECKPOINTS)
+        state, _, learner = begin(config, resume=resume)
         line = _Line(state.step if state is not None else 0)
         while (order := line.next()) == _Order.UPDATE:
             work = line.work()
