@@ -145,7 +145,8 @@ class VllmServerSampler:
         with contextlib.suppress(Exception):  # what ended the run is what is told
             self._http.wait_for(self._unload_all())
         if self._broadcast is not None:
-            self._broadcast.close()
+            with contextlib.suppress(Exception):  # a group that fails to close is given up like one that died
+                self._broadcast.close()
         self._http.close()
         remove_folder(self._folder)
 
