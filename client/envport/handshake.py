@@ -23,7 +23,7 @@ def checked_url(url: str) -> str:
     """
     import httpx  # slow to import, and most commands never connect
 
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     try:
         parts = httpx.URL(url)
         parts.host.encode("idna")
@@ -39,7 +39,7 @@ def checked_url(url: str) -> str:
     return str(parts).rstrip("/")
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The URL without user, password, query and fragment, be it a URL or not."""
     scheme, mark, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
     before, _, after = rest.rpartition("@")

@@ -53,6 +53,10 @@ class FakeOpenAi:
     keys: list[str | None] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     """Of every request."""
+    paths: list[bytes] = field(default_factory=list)
+    """Of every request for a completion, as sent."""
+    echoes: bool = False
+    """Refuse, and say the request's own URL and headers."""
     url: str = ""
 
     def in_turn(self, *answers: Answer) -> None:
@@ -65,6 +69,9 @@ class FakeOpenAi:
         self.asked.append(body)
         self.keys.append(request.headers.get("authorization"))
         self.queries.append(request.url.query)
+        self.paths.append(request.scope["raw_path"])
+        if self.echoes:
+            return refuses(403, f"{request.url} {request.headers.get('authorization')} is not allowed")
         answer = self.answer(body)
         return answer if isinstance(answer, Response) else JSONResponse(answer)
 
@@ -75,7 +82,8 @@ class FakeOpenAi:
     def app(self) -> Starlette:
         """Its routes."""
         chat = Route("/v1/chat/completions", self._chat, methods=["POST"])
-        return Starlette(routes=[chat, Route("/v1/models", self._models)])
+        anywhere = Route("/{rest:path}/chat/completions", self._chat, methods=["POST"])
+        return Starlette(routes=[chat, Route("/v1/models", self._models), anywhere])
 
 
 class FakeServer:

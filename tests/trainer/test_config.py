@@ -134,6 +134,22 @@ def test_a_token_in_the_file_is_refused_and_not_repeated(toml):
     assert "s3cret" not in message
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'model = "m"\nsampler_url = "me:s3cret@host/?api_key=s3cret"\n{ENV}', "sampler_url is 'host/': put http://"),
+        ('model = "m"\n[[env]]\nurl = "ftp://me:s3cret@e/?k=s3cret"\n', "env.0.url is 'ftp://e/': expected one with"),
+        ('model = "m"\nenv = ["http://me:s3cret@e"]\n', "env.0 is 'http://e': "),
+        ('model = "m"\n[[env]]\nurl = ["http://me:s3cret@e"]\n', "env.0.url is of type list: "),
+        ('model = "m"\n[[env]]\nsplit = "s3cret"\n', "env.0.url is missing"),
+    ],
+)
+def test_no_error_shows_the_password_or_the_query_of_a_url(toml, text, said):
+    message = refused(toml(text))
+    assert said in message
+    assert "s3cret" not in message
+
+
 def test_a_missing_file_is_told(tmp_path):
     path = tmp_path / "none.toml"
     assert refused(path) == f"no configuration file at {path}; check the path"

@@ -9,6 +9,7 @@ from envport_trainer.conversation.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
 from envport_trainer.evaluation.evaluate import served
 from envport_trainer.evaluation.openai import OpenAiModel, Reply, WantedCall
+from envport_trainer.url_secrets import Scrubber
 from starlette.responses import Response
 
 from .fake_openai import calls, refuses, says
@@ -108,13 +109,47 @@ async def test_no_error_shows_the_password_or_the_query_of_the_url(fake_openai, 
         ("http://me:s3cret@h:99999/v1?key=s3cret", "'http://h:99999/v1' is no URL"),
         ("http://me:s?3cret@h/v1", "'http://…' is no URL"),
         ("me:s3cret@h/v1?key=s3cret", "'h/v1' is no URL"),
+        ("http://h:99999/v1?key=s3cret&next=http://x", "'http://h:99999/v1' is no URL"),
+        ("http://me:s3://cret@h:99999", "'h:99999' is no URL"),
     ],
 )
 async def test_a_url_that_leads_nowhere_is_told_without_its_secrets(url, shown):
     with pytest.raises(ModelServerError) as caught:
         await ask(OpenAiModel(url, retry_for_s=0))
     assert str(caught.value).startswith(shown)
-    assert "3cret" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+async def test_a_server_that_echoes_the_request_has_its_secrets_taken_out(fake_openai):
+    fake_openai.echoes = True
+    given = fake_openai.url.replace("://", "://me:s3%26cret@") + "/v1?key=q%2Fs3cret&v=2"
+    said = str(await failure(OpenAiModel(given, retry_for_s=0)))
+    assert f"HTTP 403): {fake_openai.url}/v1/chat/completions?… Basic" in said
+    assert "cret" not in said
+    bearer = str(await failure(OpenAiModel(fake_openai.url, key="sk-s3cret", retry_for_s=0)))
+    assert "Bearer … is not allowed" in bearer
+
+
+async def test_what_a_server_says_stays_where_it_is_no_secret():
+    scrubbed = Scrubber(httpx.URL("http://me:pw@h/v1?key=s3cret&model=m"), ["sk-1"])
+    assert scrubbed("the message of me: key s3cret, model m, pw, spwd, sk-1") == (
+        "the message of …: key …, model m, …, spwd, …"
+    )
+    assert Scrubber(httpx.URL("http://h/v1"))("all of it") == "all of it"
+
+
+async def test_the_log_of_requests_has_no_secrets(fake_openai, caplog):
+    caplog.set_level("INFO", logger="httpx")
+    await ask(OpenAiModel(fake_openai.url.replace("://", "://me:s3cret@") + "/v1?key=s3cret"))
+    assert f'POST {fake_openai.url}/v1/chat/completions "HTTP/1.1 200 OK"' in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_an_escaped_part_of_the_path_is_sent_escaped(fake_openai):
+    model = OpenAiModel(fake_openai.url + "/a%2Fb%3Fc/v1", name="m")
+    async with model:
+        await model.chat([], [], max_new_tokens=1, temperature=0.0, seed=0)
+    assert fake_openai.paths == [b"/a%2Fb%3Fc/v1/chat/completions"]
 
 
 async def test_of_several_models_one_must_be_named(fake_openai):

@@ -17,6 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from envport.handshake import without_secrets
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from envport_trainer.alarms.settings import AlarmSettings
@@ -345,11 +346,21 @@ def _explain_one(
     if kind == "missing" and place in (["envs"], ["model"]):
         what = "an environment: an [[env]] table with its url, or --env URL"
         return f"{source}needs {what}" if in_env else f"{source}needs a model: a line model = NAME, or --model NAME"
+    if kind == "missing":
+        return f"{source}{key} is missing"
     if not place:
         return source + message.removeprefix("Value error, ")
     if place[-1] in ("token_env", "sampler_token_env"):
         return f"{source}{key} is no name of an environment variable; put the token in one, and its name here"
     if kind == "string_pattern_mismatch":
         todo = "expected one with http:// or https://" if "://" in str(seen) else "put http:// before it"
-        return f"{source}{key} is {seen!r}: {todo}"
-    return f"{source}{key} is {seen!r}: {message[0].lower()}{message[1:]}"
+        return f"{source}{key} is {_shown(place, seen)}: {todo}"
+    return f"{source}{key} is {_shown(place, seen)}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(place: list[str], seen: object) -> str:
+    """A value as an error shows it; of what is, or holds, a URL without what may be a user, a password or a query."""
+    holds_a_url = place[-1].endswith("url") or (place[0] == "envs" and len(place) < 3)
+    if not holds_a_url:
+        return repr(seen)
+    return repr(without_secrets(seen)) if isinstance(seen, str) else f"of type {type(seen).__name__}"

@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 import random
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -18,10 +17,12 @@ from urllib.parse import urlsplit
 
 import httpx
 from envport.bearer import checked_token
+from envport.handshake import without_secrets
 from pydantic import BaseModel, ValidationError
 
 from envport_trainer.conversation.chat import MAX_CALLS
 from envport_trainer.errors import ContextFullError, ModelServerError, RequestRefusedError
+from envport_trainer.url_secrets import Scrubber, keep_out_of_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,6 +118,8 @@ class OpenAiModel:
         """Where the API is, for people: without user, password and query."""
         self.name = name or ""
         self._headers = {"authorization": f"Bearer {checked_token(key)}"} if key else {}
+        self._scrubbed = Scrubber(self._address, [key] if key else [])
+        keep_out_of_logs()
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
         self._limit_name = "max_tokens"
@@ -193,7 +196,7 @@ class OpenAiModel:
         listed = answer.get("data") if isinstance(answer, dict) else None
         names = [str(item.get("id")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
         if len(names) != 1:
-            shown = ", ".join(names[:8]) or "none"
+            shown = self._scrubbed(", ".join(names[:8])) or "none"
             raise ModelServerError(f"{self.url} lists {len(names)} models ({shown}); name one with --served-model NAME")
         return names[0]
 
@@ -212,7 +215,7 @@ class OpenAiModel:
                 failure = ModelServerError(f"{self.url}{path} gave no answer within {self._timeout_s:g} s")
                 status, wait_s = 408, None
             except httpx.TransportError as error:
-                what = str(error) or type(error).__name__
+                what = self._scrubbed(str(error)) or type(error).__name__
                 failure = ModelServerError(f"cannot reach {self.url}: {what}; check the URL and that the server runs")
                 status, wait_s = 503, None
             except httpx.DecodingError as error:
@@ -224,7 +227,7 @@ class OpenAiModel:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, httpx.Headers, bytes]:
-        address = self._address.copy_with(path=self._address.path + path)
+        address = self._address.copy_with(path=_raw_path(self._address) + path)
         async with self._http.stream(method, address, json=body, headers=self._headers) as response:
             content = bytearray()
             async for piece in response.aiter_bytes():
@@ -237,11 +240,11 @@ class OpenAiModel:
         try:
             return _whole_characters(json.loads(content))
         except (ValueError, RecursionError) as error:
-            seen = content[:80].decode(errors="replace")
+            seen = self._scrubbed(content.decode(errors="replace"))[:80]
             raise ModelServerError(f"{self.url}{path} answered no JSON but {seen!r}; is it an OpenAI API?") from error
 
     def _refusal(self, path: str, status: int, content: bytes) -> ModelServerError:
-        said = _said(content)
+        said = _said(content, self._scrubbed)
         if status in (401, 403):
             return ModelServerError(f"{self.url} refused the key (HTTP {status}): {said}; set OPENAI_API_KEY")
         if status in (400, 413, 422) and any(word in said for word in _OVERFLOW_WORDS):
@@ -255,18 +258,16 @@ class OpenAiModel:
 
 def _api_root(url: str) -> httpx.URL:
     if not _is_web_url(url):
-        shown = _without_secrets(url)
+        shown = without_secrets(url)
         raise ModelServerError(f"{shown!r} is no URL of a model server; expected such as http://127.0.0.1:8000/v1")
     address = httpx.URL(url)
-    path = address.path.rstrip("/").removesuffix("/chat/completions")
+    path = _raw_path(address).rstrip("/").removesuffix("/chat/completions")
     return address.copy_with(path=path or "/v1", fragment=None)
 
 
-def _without_secrets(text: str) -> str:
-    """What is no URL, without all that may be a user, a password or a query."""
-    scheme, mark, rest = text.rpartition("://")
-    before, _, after = rest.rpartition("@")
-    return scheme + mark + ("…" if re.search("[?#]", before) else re.split("[?#]", after)[0])
+def _raw_path(address: httpx.URL) -> str:
+    """The path as it is sent: an escaped `?` or `/` in it stays escaped."""
+    return address.raw_path.partition(b"?")[0].decode("ascii")
 
 
 def _is_web_url(url: str) -> bool:
@@ -277,9 +278,10 @@ def _is_web_url(url: str) -> bool:
         return False
 
 
-def _said(content: bytes) -> str:
-    """The server's own words from its error body, on one line, cut at 500 characters."""
-    text = content[:4000].decode(errors="replace")
+def _said(content: bytes, scrubbed: Scrubber) -> str:
+    """The server's own words from its error body without what was secret in the request, on one line, cut at 500
+    characters."""
+    text = content.decode(errors="replace")
     try:
         body = json.loads(content)
         error = body.get("error", body) if isinstance(body, dict) else body
@@ -287,7 +289,7 @@ def _said(content: bytes) -> str:
             text = " ".join(str(error[key]) for key in ("code", "message") if error.get(key) is not None) or text
     except (ValueError, RecursionError):
         pass
-    return " ".join(text.split())[:500] or "it said nothing"
+    return " ".join(scrubbed(text).split())[:500] or "it said nothing"
 
 
 def _whole_characters(value: Any) -> Any:

@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from envport.bearer import checked_token
+from envport.handshake import without_secrets
 
 from envport_trainer.errors import SamplerError
+from envport_trainer.url_secrets import keep_out_of_logs
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -40,11 +43,16 @@ _TOO_MANY_REQUESTS = 429
 
 
 class VllmHttp:
-    """The server at `url`; `token` is its API key. Close it."""
+    """The server at `url`; `token` is its API key. Close it.
+
+    Raises:
+        SamplerError: `url` is no URL of a server, or has a query or a fragment.
+    """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
-        address = httpx.URL(url.rstrip("/"))
+        address = _address(url)
         self.url = str(address.copy_with(username=None, password=None))
+        keep_out_of_logs()
         self._client = httpx.AsyncClient(
             base_url=address,
             headers={"Authorization": f"Bearer {checked_token(token)}"} if token else {},
@@ -185,6 +193,24 @@ class VllmHttp:
         return SamplerError(
             f"the vLLM server at {self.url} is gone: {what}; look at its log, start it again, then go on with --resume"
         )
+
+
+def _address(url: str) -> httpx.URL:
+    seen = without_secrets(url)
+    try:
+        parts = urlsplit(url)
+        address = httpx.URL(url.rstrip("/"))
+        is_web = parts.scheme in ("http", "https") and parts.port != 0 and bool(address.host)
+    except (ValueError, httpx.InvalidURL):
+        is_web = False
+    if not is_web:
+        raise SamplerError(f"sampler_url: {seen!r} is no URL of a server; expected one such as http://127.0.0.1:8000")
+    if address.query or address.fragment:
+        raise SamplerError(
+            f"sampler_url: {seen!r} has a query or a fragment; expected host, port and, if need be, a path; an API key "
+            "goes into the environment variable that sampler_token_env names"
+        )
+    return address
 
 
 def shown(answer: httpx.Response) -> str:
