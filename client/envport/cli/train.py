@@ -91,10 +91,11 @@ def train(
     from envport_trainer.training import train as run
 
     settings = TrainConfig.from_toml(config, overrides)
-    env_tokens = tokens_of(settings.envs, env_token)
-    sampler_token = sampler_token_of(settings.sampler_token_env)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes under torchrun; the others call no server
+    env_tokens = tokens_of(settings.envs, env_token) if first else {}
+    sampler_token = sampler_token_of(settings.sampler_token_env) if first else None
     quiet_transformers()
-    if os.environ.get("RANK", "0") == "0":  # of several processes under torchrun, the first tells what they do
+    if first:
         remark(f"loading {settings.model}")
     result = run(settings, resume=resume, env_tokens=env_tokens, sampler_token=sampler_token)
     if result is not None:
