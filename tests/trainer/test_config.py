@@ -71,6 +71,7 @@ def test_what_cuts_tokens_off_is_refused_with_its_reason(toml, key):
     [
         ("group_size = 1", "group_size is 1"),
         ('sampler = "vllm-server"', "sampler_url is the URL of a vLLM server"),
+        ('sampler_weights = "broadcast"', "sampler_weights = broadcast hands weights to a vLLM server"),
         ("correction_low = 3.0", "correction_low (3.0) is not below correction_high (2.0)"),
         ('history = "template"\nloss = "gspo"', "history = template may split a rollout"),
         ('loss = "dppo"\ncorrection = "mask"', "dppo drops tokens by the sampler's probabilities itself"),
