@@ -22,13 +22,17 @@ def reason_text(component: str, reason: Any) -> str | None:
             f"the reason of the reward component {component!r} is of type {type(reason).__name__}; expected text or "
             "None"
         )
-    return _cut_middle(reason).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return cut_middle(reason, MAX_REASON_CHARS).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _cut_middle(text: str) -> str:
-    if len(text) <= MAX_REASON_CHARS:
+def cut_middle(text: str, most: int) -> str:
+    """`text`, or its two ends and between them how much was left out, `most` characters at most; its beginning alone
+    where there is no room for that."""
+    if len(text) <= most:
         return text
-    kept = MAX_REASON_CHARS - len(_note(len(text)))
+    kept = most - len(_note(len(text)))
+    if kept < 0:
+        return text[:most]
     tail = kept // 2
     return text[: kept - tail] + _note(len(text) - kept) + text[len(text) - tail :]
 

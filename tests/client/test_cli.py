@@ -155,6 +155,17 @@ def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch):
     assert "slow_package" not in sys.modules
 
 
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "package_under_nohup.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        require("package_under_nohup", "train")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_options_are_json_or_else_text():
     assert parse_options(["n=3", "on=true", "path=a=b.jsonl", "none=null", 'list=["x"]', "empty="]) == {
         "n": 3,

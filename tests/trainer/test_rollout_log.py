@@ -10,9 +10,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from envport_protocol.messages import MAX_REASON_CHARS, ComputeRewardAnswer, RewardScore
+from envport_trainer.conversation.reasons import reasons_of
 from envport_trainer.errors import TrainerError
 from envport_trainer.recording import rollout_log
-from envport_trainer.recording.logged_rollout import bounded, cut
+from envport_trainer.recording.logged_rollout import MAX_MESSAGE_CHARS, bounded, cut
 from envport_trainer.recording.rollout_log import RolloutLog, read_rollouts, rollout_files
 from envport_trainer.recording.run_facts import bare_url, read_run_facts, run_facts, write_run_facts
 
@@ -24,11 +26,21 @@ def files(folder) -> list[tuple[int, str]]:
 
 
 def test_reasons_are_kept_with_their_scores_and_bounded(tmp_path):
-    reasons = {"fields": "2 of 4 right", "judge": "a" * 3000}
+    reasons = reasons_of(
+        ComputeRewardAnswer(
+            reward=0.5,
+            rewards={
+                "fields": RewardScore(score=0.5, weight=1.0, reason="2 of 4 right"),
+                "json": RewardScore(score=0.5, weight=1.0),
+                "judge": RewardScore(score=None, weight=1.0, reason="a" * 3000),
+            },
+        )
+    )
     log = RolloutLog(tmp_path)
     log.write(1, "train", [trajectory(reasons=reasons)])
     log.write_eval(1, evaluated(replace(row(0, 0.5, "x"), reasons=reasons)))
-    cut_reason = "a" * 1000 + "\n[1000 characters left out]\n" + "a" * 1000
+    cut_reason = "a" * 986 + " [1028 characters left out] " + "a" * 986
+    assert len(cut_reason) <= MAX_REASON_CHARS
     for kind in ("train", "eval"):
         (kept,) = read_rollouts(tmp_path, 1, kind).rollouts
         assert kept.reasons == {"fields": "2 of 4 right", "judge": cut_reason}
@@ -125,9 +137,11 @@ def test_a_step_too_large_for_the_bound_keeps_its_first_rollouts_and_says_so(tmp
 
 def test_long_texts_lose_their_middle_and_long_conversations_too():
     assert cut("a" * 10, 10) == "a" * 10
-    assert cut("abcdefghijkl", 10) == "abcde\n[2 characters left out]\nhijkl"
+    assert cut("abcdefghijkl", 10) == "abcdefghij"
+    assert cut("b" * 50 + "e" * 50, 40) == "bbbbbbb [87 characters left out] eeeeee"
     (kept,) = bounded([{"role": "tool", "content": "x" * 30_000}])
-    assert kept["content"] == "x" * 10_000 + "\n[10000 characters left out]\n" + "x" * 10_000
+    assert kept["content"] == "x" * 9986 + " [10029 characters left out] " + "x" * 9985
+    assert len(kept["content"]) == MAX_MESSAGE_CHARS
     many = bounded([{"role": "user", "content": str(n)} for n in range(301)])
     assert len(many) == 201
     assert [m["content"] for m in many[99:102]] == ["99", "[101 messages left out]", "201"]

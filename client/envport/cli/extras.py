@@ -42,6 +42,7 @@ def require(module: str, extra: str) -> ModuleType:
 def signals_held() -> Generator[None]:
     """Ctrl-C and SIGTERM act at its end, for imports of native packages: one that is broken off in the middle may lose
     the exception, and leaves half a package that fails later with an error of its own. A second signal acts at once.
+    A signal that is ignored, as under nohup, stays so.
 
     Raises:
         KeyboardInterrupt: a signal came.
@@ -56,7 +57,8 @@ def signals_held() -> Generator[None]:
             raise KeyboardInterrupt
         came.append(number)
 
-    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hold) for number in heard}
     try:
         yield
     finally:

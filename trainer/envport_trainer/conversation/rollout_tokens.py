@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from envport_protocol.messages import ComputeRewardAnswer, Message
 
+from envport_trainer.conversation.reasons import reasons_of
 from envport_trainer.errors import ModelError, PromptTooLongError
 from envport_trainer.types import Finish, TokenRow, Trajectory
 
@@ -95,7 +96,7 @@ class RolloutTokens:
             reward=reward,
             rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
             weights={name: part.weight for name, part in answer.rewards.items() if part.score is not None},
-            reasons={name: part.reason for name, part in answer.rewards.items() if part.reason},
+            reasons=reasons_of(answer),
             metrics=dict(answer.metrics),
             tool_calls=self.tool_calls,
             tool_errors=self.tool_errors,

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from envport_trainer.conversation.reasons import reasons_of
 from envport_trainer.errors import ContextFullError
 from envport_trainer.evaluation.result import EvalRow
 from envport_trainer.rollouts.attempts import ToolReply, at_once, attempt_task, call_tool, scored
@@ -50,7 +51,7 @@ async def run_openai_rollout(env: EnvClient, model: OpenAiModel, spec: RolloutSp
             task_id=rollout.task_id,
             reward=scored(answer),
             rewards={name: part.score for name, part in answer.rewards.items() if part.score is not None},
-            reasons={name: part.reason for name, part in answer.rewards.items() if part.reason},
+            reasons=reasons_of(answer),
             metrics=dict(answer.metrics),
             finish=finish.value,
             tokens=talk.tokens,

@@ -10,7 +10,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envport_protocol.messages import MAX_REASON_CHARS
+from envport_protocol.reasons import cut_middle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def of_trajectory(trajectory: Trajectory, advantage: float | None = None) -> Log
         reward=trajectory.reward,
         rewards=dict(trajectory.rewards),
         weights=dict(trajectory.weights),
-        reasons=_bounded_reasons(trajectory.reasons),
+        reasons=dict(trajectory.reasons),
         metrics=dict(trajectory.metrics),
         advantage=advantage,
         prompt_tokens=trajectory.prompt_length,
@@ -144,7 +144,7 @@ def of_eval_row(row: EvalRow, evaluated: Evaluated) -> LoggedRollout:
         reward=row.reward,
         rewards=dict(row.rewards),
         weights={name: evaluated.weights[name] for name in row.rewards if name in evaluated.weights},
-        reasons=_bounded_reasons(row.reasons),
+        reasons=dict(row.reasons),
         metrics=dict(row.metrics),
         sampled_tokens=row.tokens,
         tool_calls=row.tool_calls,
@@ -165,16 +165,8 @@ def bounded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def cut(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
-    """`text`, or its beginning and end where it has more than `most` characters."""
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
-
-
-def _bounded_reasons(reasons: Mapping[str, str]) -> dict[str, str]:
-    """The protocol bounds a reason, and a server need not be honest."""
-    return {name: cut(reason, MAX_REASON_CHARS) for name, reason in reasons.items()}
+    """`text`, or its beginning and end where it has more than `most` characters, no longer than that."""
+    return cut_middle(text, most)
 
 
 def _bounded_value(value: Any) -> Any:

@@ -108,8 +108,16 @@ class Records:
 
     def look_for_alarms(self) -> Alarm | None:
         """Tell the alarms that the last step gives cause for, unless an earlier process of the run has; the first that
-        stops the run is returned."""
-        alarms = [alarm for alarm in self._watch.look(self._lines) if not self._alarms.has(alarm)]
+        stops the run is returned. Of what an earlier process told, a note says what it stopped for: a run that is
+        resumed goes on."""
+        found = self._watch.look(self._lines)
+        for alarm in found:
+            if alarm.severity == "stop" and self._alarms.has(alarm):
+                self._progress.note(
+                    f"step {alarm.step}: the run was to stop here for the alarm {alarm.name}, and goes on since it was "
+                    f"resumed: {alarm.text}"
+                )
+        alarms = [alarm for alarm in found if not self._alarms.has(alarm)]
         self._alarms.write(alarms)
         for alarm in alarms:
             self._progress.alarm(f"step {alarm.step}: {alarm.name}: {alarm.text}")
