@@ -413,6 +413,8 @@ def test_errors_that_were_measured_are_the_least_that_is_assumed():
 def test_the_evaluations_interval_is_read_as_95_percent():
     span = History([{"step": 1, "eval/reward": 0.5, "eval/reward_ci95": 0.196}]).held_out
     assert span.errors == (pytest.approx(0.1),)
+    few = History([{"step": 1, "eval/reward": 0.5, "eval/reward_ci95": 0.31824463, "eval/reward_n": 4.0}]).held_out
+    assert few.errors == (pytest.approx(0.1),)
 
 
 @pytest.mark.parametrize(

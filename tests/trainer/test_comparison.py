@@ -9,8 +9,9 @@ import random
 
 import pytest
 from envport_trainer.errors import TrainerError
-from envport_trainer.evaluation.comparison import PairedDifference, compare, sign_flip_p, t_quantile
+from envport_trainer.evaluation.comparison import PairedDifference, compare, sign_flip_p
 from envport_trainer.evaluation.result import EvalResult, EvalRow, EvalWork
+from envport_trainer.evaluation.student_t import errors_in_half, t_quantile
 
 WORK = EvalWork("org/sums 1.0.0", "sha256:ab", "eval", 0, 256, 8, 2048, 0.0)
 
@@ -36,6 +37,13 @@ def result(*rewards: float | None, work: EvalWork = WORK, **columns: list[float]
 )
 def test_the_t_quantile_is_that_of_the_tables(degrees, t):
     assert t_quantile(degrees) == pytest.approx(t, abs=5e-5)
+
+
+def test_half_an_interval_is_wider_of_few_values_and_unknown_of_one():
+    assert errors_in_half(2) == pytest.approx(12.7062, abs=5e-5)
+    assert errors_in_half(8.0) == pytest.approx(2.3646, abs=5e-5)
+    assert errors_in_half(None) == 1.96
+    assert math.isnan(errors_in_half(1))
 
 
 def test_the_t_quantile_of_other_shares():

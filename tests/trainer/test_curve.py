@@ -13,8 +13,8 @@ from matplotlib.image import imread
 
 LINES = [
     {"step": 0, "eval/reward": 0.25, "eval/reward_ci95": 0.125},
-    {"step": 1, "reward": 0.25, "reward_se": 0.125, "rewards/fields": 0.5},
-    {"step": 2, "reward": 0.5, "reward_se": 0.25, "rewards/fields": 0.75},
+    {"step": 1, "reward": 0.25, "reward_se": 0.125, "reward_groups": 8, "rewards/fields": 0.5},
+    {"step": 2, "reward": 0.5, "rewards/fields": 0.75},
     {"step": 3, "reward": None, "eval/reward": 0.75, "eval/reward_ci95": 0.25},
 ]
 
@@ -32,16 +32,18 @@ def test_the_picture_is_whole_and_nothing_else_is_left(metrics, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["curve.png"]
 
 
-def test_rewards_have_a_band_of_one_standard_error_and_evaluations_their_interval():
+def test_rewards_have_a_band_of_95_percent_and_evaluations_their_interval():
     axes = Figure().subplots()
     curve._draw_reward(axes, LINES, "title")
     training, evaluations = axes.containers[0], axes.lines[0]
     assert evaluations.get_xydata().tolist() == [[1, 0.25], [2, 0.5]]
     assert training.lines[0].get_xydata().tolist() == [[0, 0.25], [3, 0.75]]
     band = next(c for c in axes.collections if len(c.get_paths()[0].vertices) > 4).get_paths()[0].vertices.tolist()
-    assert {tuple(corner) for corner in band} == {(1, 0.125), (1, 0.375), (2, 0.25), (2, 0.75)}
+    half = 2.3646243 * 0.125  # Student's t of 7 degrees of freedom; step 2 had one group alone, and has no interval
+    corners = sorted({(x, round(y, 6)) for x, y in band})
+    assert corners == [(1, round(0.25 - half, 6)), (1, round(0.25 + half, 6)), (2, 0.5)]
     assert [label.get_text() for label in axes.get_legend().get_texts()] == [
-        "training, mean of the step",
+        "training, mean of the step, 95 %",
         "held out, 95 %",
     ]
 

@@ -89,7 +89,8 @@ async def test_means_and_intervals_are_those_of_the_rows(serve_env, fake_openai)
     result = await run(serve_env(SumEnv()), fake_openai, n=10, on_row=seen.append)
     # Rewards 0.5, 1.5, 0.5, 0.5: mean 0.75, variance 0.25, standard error 0.5 / 2.
     assert [row.reward for row in result.rows] == [0.5, 1.5, 0.5, 0.5]
-    assert (result.mean, result.se, result.ci95, result.n, result.failed) == (0.75, 0.25, 0.49, 4, 0)
+    assert (result.mean, result.se, result.n, result.failed) == (0.75, 0.25, 4, 0)
+    assert result.ci95 == pytest.approx(3.1824463 * 0.25)  # Student's t of 3 degrees of freedom, from printed tables
     assert result.rewards == {"correct": Estimate(0.25, 0.25, 4), "short": Estimate(1.0, 0.0, 4)}
     assert sorted(row.index for row in seen) == [0, 1, 2, 3]
     assert (result.split, result.model) == ("eval", f"fake-model at {fake_openai.url}/v1")
@@ -287,6 +288,6 @@ async def test_the_results_file_holds_every_row_and_replaces_an_earlier_one(serv
     saved = json.loads(path.read_text())
     assert saved == json.loads(json.dumps(result.as_json()))
     assert (saved["mean"], saved["n"], saved["failed"], saved["env"]) == (1.0, 2, 0, result.env)
-    assert saved["rewards"]["correct"] == {"mean": 0.5, "se": 0.5, "ci95": 0.98, "n": 2}
+    assert saved["rewards"]["correct"] == {"mean": 0.5, "se": 0.5, "ci95": pytest.approx(12.7062047 * 0.5), "n": 2}
     assert [row["task_id"] for row in saved["rows"]] == ["t0", "t1"]
     assert [p.name for p in path.parent.iterdir()] == ["eval.json"]

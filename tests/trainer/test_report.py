@@ -123,6 +123,16 @@ def test_pairs_are_the_same_task_of_the_same_environment_from_gain_to_loss():
     assert [(pair.label, pair.change) for pair in matched] == [("2", 0.5), ("1", -0.25)]
 
 
+def test_a_task_that_two_urls_of_one_environment_gave_is_one_pair():
+    def attempts(first: float, second: float) -> list[LoggedRollout]:
+        return [
+            LoggedRollout(env, "a", "t", "r", None, "stop", reward)
+            for env, reward in (("http://x", first), ("http://y", second))
+        ]
+
+    assert [pair.change for pair in pairs.same_tasks(attempts(0.25, 0.5), attempts(1.0, 0.75))] == [0.75]
+
+
 def test_the_shown_pairs_are_spread_from_the_largest_gain_to_the_largest_loss():
     many = [pairs.Pair(str(n), *2 * [LoggedRollout("e", None, "t", "r", None, "stop", 0.0)]) for n in range(11)]
     assert [pair.label for pair in pairs.chosen(many, 6)] == ["0", "2", "4", "6", "8", "10"]

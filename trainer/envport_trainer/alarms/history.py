@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from envport_trainer.evaluation.student_t import errors_in_half
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -80,13 +82,14 @@ class History:
     lines: Sequence[Line]
     _spans: dict[str, Span] = field(default_factory=dict[str, "Span"], compare=False, repr=False)
 
-    def span(self, name: str, error: str | None = None, *, error_scale: float = 1.0) -> Span:
-        """The values of `name`, with `error` times `error_scale` as their standard errors. Read off the lines once."""
+    def span(self, name: str, error: str | None = None, *, tasks: str | None = None) -> Span:
+        """The values of `name`, with `error` as their standard errors, or as halves of 95 % intervals of means
+        over so many values as `tasks` says. Read off the lines once."""
         if name not in self._spans:
-            self._spans[name] = self._read(name, error, error_scale)
+            self._spans[name] = self._read(name, error, tasks)
         return self._spans[name]
 
-    def _read(self, name: str, error: str | None, error_scale: float) -> Span:
+    def _read(self, name: str, error: str | None, tasks: str | None) -> Span:
         steps: list[int] = []
         values: list[float] = []
         errors: list[float] = []
@@ -94,7 +97,8 @@ class History:
             if (value := finite(line.get(name))) is not None:
                 steps.append(int(line["step"] or 0))
                 values.append(value)
-                errors.append(error_scale * (finite(line.get(error)) or 0.0) if error else 0.0)
+                scale = errors_in_half(finite(line.get(tasks))) if tasks else 1.0
+                errors.append((finite(line.get(error)) or 0.0) / scale if error and not math.isnan(scale) else 0.0)
         return Span(name, tuple(steps), tuple(values), tuple(errors))
 
     @property
@@ -104,8 +108,8 @@ class History:
 
     @property
     def held_out(self) -> Span:
-        """Mean reward of each evaluation; a 95 % interval is 1.96 standard errors."""
-        return self.span("eval/reward", "eval/reward_ci95", error_scale=1 / 1.96)
+        """Mean reward of each evaluation; a 95 % interval is so many standard errors as its number of tasks says."""
+        return self.span("eval/reward", "eval/reward_ci95", tasks="eval/reward_n")
 
     def components(self, prefix: str = "rewards/") -> list[Span]:
         """A span for each scored component, by name."""

@@ -18,11 +18,11 @@ import math
 import random
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from envport_trainer.errors import TrainerError
 from envport_trainer.evaluation.result import Estimate
+from envport_trainer.evaluation.student_t import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,18 +160,6 @@ def not_comparable(differing: Sequence[str]) -> TrainerError:
     )
 
 
-@lru_cache(maxsize=256)
-def t_quantile(degrees: int, share: float = 0.95) -> float:
-    """The t with `share` of Student's distribution between -t and t, by bisection; (12.706 for 1 degree and 95 %)."""
-    low, high = 0.0, 1.0
-    while _t_within(high, degrees) < share:
-        high *= 2
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_within(middle, degrees) < share else (low, middle)
-    return (low + high) / 2
-
-
 def sign_flip_p(differences: Sequence[float]) -> float:
     """The share of sign patterns under which the sum is at least as far from 0 as it is.
 
@@ -214,23 +202,6 @@ def _drawn_p(steps: Sequence[int], limit: int) -> float:
         kept = sum(step for place, step in enumerate(steps) if pattern >> place & 1)
         as_far += abs(2 * kept - everything) >= limit
     return (as_far + 1) / (_FLIPS + 1)
-
-
-def _t_within(t: float, degrees: int) -> float:
-    """The share of Student's distribution between -t and t. Source: Abramowitz and Stegun 26.7.3 and 26.7.4."""
-    angle = math.atan2(t, math.sqrt(degrees))
-    cosine, sine = math.cos(angle), math.sin(angle)
-    if degrees % 2:
-        term, total = cosine, cosine if degrees > 1 else 0.0
-        for k in range(3, degrees - 1, 2):
-            term *= cosine * cosine * (k - 1) / k
-            total += term
-        return (angle + sine * total) * 2 / math.pi
-    term = total = 1.0
-    for k in range(2, degrees - 1, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    return sine * total
 
 
 def _difference(first: float, second: float) -> float:

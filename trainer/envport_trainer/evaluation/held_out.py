@@ -27,7 +27,8 @@ class HeldOut(NamedTuple):
     """An evaluation over all environments of a run."""
 
     values: dict[str, float]
-    """`eval/reward`, `eval/reward_ci95` and `eval/rewards/NAME`: means over all their tasks."""
+    """`eval/reward`, `eval/reward_ci95`, `eval/reward_n` (the number of scored tasks) and `eval/rewards/NAME`, over all
+    their tasks."""
     results: list[EvalResult]
     """One for each environment."""
 
@@ -47,5 +48,5 @@ async def evaluate_held_out(
     rows = [row for result in results for row in result.rows if row.reward is not None]
     reward = Estimate.of([row.reward for row in rows if row.reward is not None])
     parts = estimate_columns([row.rewards for row in rows])
-    values = {"eval/reward": reward.mean, "eval/reward_ci95": reward.ci95}
+    values = {"eval/reward": reward.mean, "eval/reward_ci95": reward.ci95, "eval/reward_n": float(reward.n)}
     return HeldOut(values | {f"eval/rewards/{name}": part.mean for name, part in parts.items()}, results)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envport_trainer.errors import TrainerError
+from envport_trainer.evaluation.student_t import errors_in_half
 from envport_trainer.recording.atomic_files import replace_file
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Estimate:
 
     @property
     def ci95(self) -> float:
-        """Half the width of the 95 % interval, by the normal approximation."""
-        return 1.96 * self.se
+        """Half the width of the 95 % interval, by Student's t with n - 1 degrees of freedom; NaN below two values."""
+        return errors_in_half(self.n) * self.se
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:

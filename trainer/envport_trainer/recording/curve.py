@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from envport_trainer.errors import MetricsError
+from envport_trainer.evaluation.student_t import errors_in_half
 from envport_trainer.recording.atomic_files import replace_file
 from envport_trainer.recording.metrics import read_metrics
 
@@ -19,7 +21,7 @@ _COMPONENT = "rewards/"
 
 
 def draw_curve(metrics: Path, image: Path, *, title: str = "Reward") -> None:
-    """Draw reward by step with a band of one standard error, the evaluations with their 95 % intervals, and components.
+    """Draw reward by step and the evaluations with their 95 % intervals, and components.
 
     Atomic: `image` is the earlier picture or the whole new one.
 
@@ -49,10 +51,10 @@ def draw_curve(metrics: Path, image: Path, *, title: str = "Reward") -> None:
 def _draw_reward(axes: Axes, lines: Sequence[dict[str, Any]], title: str) -> None:
     steps, rewards = _column(lines, "reward")
     if steps:
-        axes.plot(steps, rewards, color="tab:blue", linewidth=1.5, label="training, mean of the step")
-        errors = {line["step"]: line.get("reward_se") or 0.0 for line in lines}
-        low = [reward - errors[step] for step, reward in zip(steps, rewards, strict=True)]
-        high = [reward + errors[step] for step, reward in zip(steps, rewards, strict=True)]
+        axes.plot(steps, rewards, color="tab:blue", linewidth=1.5, label="training, mean of the step, 95 %")
+        halves = {line["step"]: _half(line) for line in lines}
+        low = [reward - halves[step] for step, reward in zip(steps, rewards, strict=True)]
+        high = [reward + halves[step] for step, reward in zip(steps, rewards, strict=True)]
         axes.fill_between(steps, low, high, color="tab:blue", alpha=0.2, linewidth=0)
     steps, rewards = _column(lines, "eval/reward")
     if steps:
@@ -63,6 +65,13 @@ def _draw_reward(axes: Axes, lines: Sequence[dict[str, Any]], title: str) -> Non
     axes.set_ylabel("reward")
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
+
+
+def _half(line: dict[str, Any]) -> float:
+    """Half the width of the 95 % interval of a step's reward; 0 where it is not known."""
+    error = line.get("reward_se")
+    half = errors_in_half(line.get("reward_groups")) * error if error is not None else math.nan
+    return half if math.isfinite(half) else 0.0
 
 
 def _draw_components(axes: Axes, lines: Sequence[dict[str, Any]], names: Sequence[str]) -> None:

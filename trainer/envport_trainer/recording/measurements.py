@@ -23,7 +23,7 @@ def measure(rollouts: StepRollouts) -> dict[str, float]:
     sampled = [t.sampled_tokens for t in scored]
     values = {
         "reward": fmean(reward),
-        "reward_se": _standard_error(scored),
+        "reward_groups": float(len({t.group for t in scored})),
         "completion_tokens": fmean(sampled),
         "sampled_tokens": float(sum(sampled)),
         "prompt_tokens": fmean(t.prompt_length for t in scored),
@@ -39,6 +39,8 @@ def measure(rollouts: StepRollouts) -> dict[str, float]:
         "forked_share": fmean(len(t.rows) > 1 for t in scored),
         "repetition": fmean(_repetition(t) for t in scored),
     }
+    if values["reward_groups"] > 1:
+        values["reward_se"] = _standard_error(scored)
     if rollouts.groups:
         values["reward_std_in_group"] = fmean(stdev([t.reward for t in group]) for group in rollouts.groups)
         trained = [t for group in rollouts.groups for t in group]
@@ -53,13 +55,13 @@ def _means(prefix: str, parts: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _standard_error(scored: Sequence[Trajectory]) -> float:
     """Of the mean reward, by groups: members of one share their task, so they are not independent (cluster-robust,
-    Liang and Zeger 1986). 0 where there is one group alone."""
+    Liang and Zeger 1986). There are two groups or more."""
     mean = fmean(t.reward for t in scored)
     sums: dict[int, float] = {}
     for t in scored:
         sums[t.group] = sums.get(t.group, 0.0) + t.reward - mean
     count = len(sums)
-    return (count / (count - 1) * fsum(part**2 for part in sums.values())) ** 0.5 / len(scored) if count > 1 else 0.0
+    return (count / (count - 1) * fsum(part**2 for part in sums.values())) ** 0.5 / len(scored)
 
 
 def _untrainable(rollouts: StepRollouts) -> float:

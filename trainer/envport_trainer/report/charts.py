@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, NamedTuple
 from envport_trainer.report.svg import Chart, Point, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from envport_trainer.report.run_data import RunData
 
-_Z95 = 1.96
 _PARTS, _HELD_OUT_PARTS = "rewards/", "eval/rewards/"
 _LENGTHS = ("completion_tokens", "prompt_tokens")
-_SHOWN = frozenset({"step", "reward", "reward_se", "eval/reward", "eval/reward_ci95", *_LENGTHS, "truncated_share"})
+_INTERVALS = ("reward_se", "reward_groups", "eval/reward_ci95", "eval/reward_n")
+_SHOWN = frozenset({"step", "reward", "eval/reward", *_INTERVALS, *_LENGTHS, "truncated_share"})
+    {
+        "step",
+        "reward",
+        "reward_se",
+        "reward_groups",
+        "eval/reward",
+        "eval/reward_ci95",
+        "eval/reward_n",
+        *_LENGTHS,
+        "truncated_share",
+    }
+)
 
 
 class Section(NamedTuple):
@@ -43,8 +55,8 @@ def reward_chart(run: RunData) -> Chart:
         "Reward",
         "mean reward",
         [
-            Series("training", _with_interval(run, "reward", "reward_se", _Z95)),
-            Series("held out", _with_interval(run, "eval/reward", "eval/reward_ci95", 1.0), marks=True),
+            Series("training", _with_interval(run, "reward", run.reward_halves())),
+            Series("held out", _with_interval(run, "eval/reward", dict(run.points("eval/reward_ci95"))), marks=True),
         ],
     )
 
@@ -86,6 +98,6 @@ def _plain(run: RunData, metric: str, name: str, *, marks: bool = False) -> Seri
     return Series(name, [Point(step, value) for step, value in run.points(metric)], marks)
 
 
-def _with_interval(run: RunData, metric: str, width: str, factor: float) -> Sequence[Point]:
-    halves = {step: value * factor for step, value in run.points(width) if math.isfinite(value)}
-    return [Point(step, value, halves.get(step, 0.0)) for step, value in run.points(metric)]
+def _with_interval(run: RunData, metric: str, halves: Mapping[int, float]) -> Sequence[Point]:
+    known = {step: half for step, half in halves.items() if math.isfinite(half)}
+    return [Point(step, value, known.get(step, 0.0)) for step, value in run.points(metric)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from envport_trainer.evaluation.comparison import t_quantile
 from envport_trainer.evaluation.result import Estimate
 
 if TYPE_CHECKING:
@@ -42,22 +40,18 @@ class MeanChange(NamedTuple):
 def same_tasks(before: Sequence[LoggedRollout], after: Sequence[LoggedRollout]) -> list[Pair]:
     """The scored rollouts of tasks that both have, from the largest gain to the largest loss.
 
-    A task is the same where its id and its environment are, by digest, or by URL where there is none.
+    A task is the same where its id and its environment are, by digest, or by URL where there is none. Of a task that
+    was attempted more than once, as where two URLs serve one environment, the first attempt counts alone.
     """
-    earlier = {_task(rollout): rollout for rollout in before if rollout.reward is not None}
-    pairs = [
-        Pair(rollout.task_id, earlier[_task(rollout)], rollout)
-        for rollout in after
-        if rollout.reward is not None and _task(rollout) in earlier
-    ]
+    earlier, later = _first_of_each_task(before), _first_of_each_task(after)
+    pairs = [Pair(rollout.task_id, earlier[task], rollout) for task, rollout in later.items() if task in earlier]
     return sorted(pairs, key=lambda pair: -pair.change)
 
 
 def change_of(pairs: Sequence[Pair]) -> MeanChange:
     """Mean change of the reward over the same tasks: the interval of the differences, not of two means."""
     estimate = Estimate.of([pair.change for pair in pairs])
-    ci95 = estimate.se * t_quantile(estimate.n - 1) if estimate.n > 1 else math.nan
-    return MeanChange(estimate.mean, ci95, estimate.n)
+    return MeanChange(estimate.mean, estimate.ci95, estimate.n)
 
 
 def chosen(pairs: Sequence[Pair], most: int) -> list[Pair]:
@@ -81,6 +75,14 @@ def by_rank(before: Sequence[LoggedRollout], after: Sequence[LoggedRollout]) -> 
 def _scored(rollouts: Sequence[LoggedRollout]) -> list[LoggedRollout]:
     scored = [(rollout.reward, rollout) for rollout in rollouts if rollout.reward is not None]
     return [rollout for _, rollout in sorted(scored, key=lambda one: -one[0])]
+
+
+def _first_of_each_task(rollouts: Sequence[LoggedRollout]) -> dict[tuple[str, str], LoggedRollout]:
+    first: dict[tuple[str, str], LoggedRollout] = {}
+    for rollout in rollouts:
+        if rollout.reward is not None:
+            first.setdefault(_task(rollout), rollout)
+    return first
 
 
 def _task(rollout: LoggedRollout) -> tuple[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envport_trainer.errors import TrainerError
+from envport_trainer.evaluation.student_t import errors_in_half
 from envport_trainer.recording import metrics
 from envport_trainer.recording.metrics import read_metrics
 from envport_trainer.recording.rollout_log import Place, read_file, rollout_files
@@ -57,6 +59,12 @@ class RunData:
     def points(self, name: str) -> list[tuple[int, float]]:
         """The steps and values of a metric, without those that are missing."""
         return [(line["step"], float(line[name])) for line in self.metrics if isinstance(line.get(name), int | float)]
+
+    def reward_halves(self) -> dict[int, float]:
+        """Half the width of the 95 % interval of the training reward, by steps where it is known."""
+        groups = dict(self.points("reward_groups"))
+        halves = {step: errors_in_half(groups.get(step)) * error for step, error in self.points("reward_se")}
+        return {step: half for step, half in halves.items() if math.isfinite(half)}
 
     def ends(self, kind: str) -> tuple[list[LoggedRollout], list[LoggedRollout]]:
         """The rollouts of the first and of the last step of a kind; the same where there is one, [] where none."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from envport_trainer.report.pairs import change_of, same_tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envport_trainer.report.run_data import RunData
 
 
@@ -64,8 +66,8 @@ def summarize(run: RunData) -> Summary:
         name=run.name,
         steps=run.steps,
         planned_steps=planned if isinstance(planned, int) else None,
-        training=_ends(run, "reward", "reward_se", 1.96),
-        held_out=_ends(run, "eval/reward", "eval/reward_ci95", 1.0),
+        training=_ends(run, "reward", run.reward_halves()),
+        held_out=_ends(run, "eval/reward", dict(run.points("eval/reward_ci95"))),
         change=_change(run),
         seconds=seconds,
         rollouts_share=rollouts_s / seconds if seconds and rollouts_s is not None else None,
@@ -74,13 +76,13 @@ def summarize(run: RunData) -> Summary:
     )
 
 
-def _ends(run: RunData, metric: str, width: str, factor: float) -> tuple[Measured, Measured] | None:
-    points, widths = run.points(metric), dict(run.points(width))
+def _ends(run: RunData, metric: str, halves: Mapping[int, float]) -> tuple[Measured, Measured] | None:
+    points = run.points(metric)
     if not points:
         return None
 
     def measured(step: int, value: float) -> Measured:
-        return Measured(step, value, widths[step] * factor if step in widths else None)
+        return Measured(step, value, halves.get(step))
 
     return measured(*points[0]), measured(*points[-1])
 
