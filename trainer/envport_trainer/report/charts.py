@@ -16,18 +16,6 @@ _PARTS, _HELD_OUT_PARTS = "rewards/", "eval/rewards/"
 _LENGTHS = ("completion_tokens", "prompt_tokens")
 _INTERVALS = ("reward_se", "reward_groups", "eval/reward_ci95", "eval/reward_n")
 _SHOWN = frozenset({"step", "reward", "eval/reward", *_INTERVALS, *_LENGTHS, "truncated_share"})
-    {
-        "step",
-        "reward",
-        "reward_se",
-        "reward_groups",
-        "eval/reward",
-        "eval/reward_ci95",
-        "eval/reward_n",
-        *_LENGTHS,
-        "truncated_share",
-    }
-)
 
 
 class Section(NamedTuple):
