@@ -83,14 +83,7 @@ async def reasons_are_short_text(probe: Probe) -> str:
     lengths: list[int] = []
     for number, (_, completion) in enumerate(poor(probe, "An answer.")):
         answer = await scored(probe, await probe.start(number), completion)
-        given = {name: part.get("reason") for name, part in answer["rewards"].items()}
-        for name, reason in given.items():
-            if reason is None:
-                continue
-            if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
-                seen = f"text of {len(reason)} characters" if isinstance(reason, str) else repr(reason)
-                raise BrokenError(f"the reason of {name!r} is {seen:.200}")
-            lengths.append(len(reason))
+        lengths += _check_reasons(answer)
     return f"{len(lengths)} reasons of up to {max(lengths)} characters" if lengths else "no score has a reason"
 
 
@@ -109,6 +102,7 @@ async def group_rewards_are_one_for_each_member(probe: Probe) -> str:
         raise BrokenError(f"{len(answers)} answers for {len(body['members'])} members")
     for answer in answers:
         _check_ranges(probe, answer)
+        _check_reasons(answer)
     return f"rewards {[answer['reward'] for answer in answers]}"
 
 
@@ -159,6 +153,16 @@ def _check_ranges(probe: Probe, answer: dict[str, Any]) -> list[float]:
             raise BrokenError(f"{name!r} scores {score}, declared from {spec['min']} to {spec['max']}")
         seen.append(score)
     return seen
+
+
+def _check_reasons(answer: dict[str, Any]) -> list[int]:
+    """The lengths of the reasons, each of which must be text that is not too long."""
+    reasons = {name: part.get("reason") for name, part in answer["rewards"].items()}
+    for name, reason in reasons.items():
+        if reason is not None and (not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS):
+            seen = f"text of {len(reason)} characters" if isinstance(reason, str) else repr(reason)
+            raise BrokenError(f"the reason of {name!r} is {seen:.200}")
+    return [len(reason) for reason in reasons.values() if reason is not None]
 
 
 def is_equal(first: float | None, second: float | None) -> bool:
