@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import fsum
+from math import fsum, sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def _standard_error(scored: Sequence[Trajectory]) -> float:
     for t in scored:
         sums[t.group] = sums.get(t.group, 0.0) + t.reward - mean
     count = len(sums)
-    return (count / (count - 1) * fsum(part**2 for part in sums.values())) ** 0.5 / len(scored)
+    return sqrt(count / (count - 1) * fsum(part**2 for part in sums.values())) / len(scored)
 
 
 def _untrainable(rollouts: StepRollouts) -> float:
