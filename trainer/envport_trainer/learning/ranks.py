@@ -132,10 +132,10 @@ def all_or_none() -> Generator[None]:
             gather(failure)
         raise
     outcomes: list[_Failure | None] = gather(None)
-    for rank, failure in enumerate(outcomes):
-        if failure is not None:
-            kind = MemoryError if failure.of_memory else TrainerError
-            raise kind(f"process {rank} failed: {failure.text}")
+    for rank, other in enumerate(outcomes):
+        if other is not None:
+            kind = MemoryError if other.of_memory else TrainerError
+            raise kind(f"process {rank} failed: {other.text}")
 
 
 def check_same(what: str, mine: object, *, remedy: str) -> None:

@@ -198,13 +198,12 @@ class VllmHttp:
 def _address(url: str) -> httpx.URL:
     seen = without_secrets(url)
     try:
-        parts = urlsplit(url)
-        address = httpx.URL(url.rstrip("/"))
-        is_web = parts.scheme in ("http", "https") and parts.port != 0 and bool(address.host)
+        parts, address = urlsplit(url), httpx.URL(url.rstrip("/"))
+        if parts.scheme not in ("http", "https") or parts.port == 0 or not address.host:
+            raise ValueError
     except (ValueError, httpx.InvalidURL):
-        is_web = False
-    if not is_web:
-        raise SamplerError(f"sampler_url: {seen!r} is no URL of a server; expected one such as http://127.0.0.1:8000")
+        told = f"sampler_url: {seen!r} is no URL of a server; expected one such as http://127.0.0.1:8000"
+        raise SamplerError(told) from None
     if address.query or address.fragment:
         raise SamplerError(
             f"sampler_url: {seen!r} has a query or a fragment; expected host, port and, if need be, a path; an API key "
