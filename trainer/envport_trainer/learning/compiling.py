@@ -22,7 +22,6 @@ from envport_trainer.algorithm.batch import TrainingRow
 from envport_trainer.errors import ModelError
 from envport_trainer.learning.adapters import ordinary
 from envport_trainer.learning.packing import pack
-from envport_trainer.learning.policy import output_weight
 from envport_trainer.learning.traced_attention import TensorPlan
 from envport_trainer.types import TokenRow
 
@@ -139,7 +138,8 @@ def _mark_tokens(hidden_states: Tensor, given: list[Any]) -> None:
 def _made_batch(learner: Learner) -> PackedBatch:
     """Prompts with completions of unlike lengths, so that no two lengths of the pack are equal by chance."""
     policy, config = learner.policy, learner.config
-    vocabulary = len(output_weight(policy.model))
+    embeddings: Any = ordinary(policy.model).get_input_embeddings()
+    vocabulary: int = embeddings.weight.shape[0]
     longest = min(48, config.max_tokens)
     rows: list[TrainingRow] = []
     packed = 0
