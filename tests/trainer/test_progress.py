@@ -31,13 +31,13 @@ def test_elsewhere_each_step_is_one_line_with_the_time_left(monkeypatch):
         shown.activity("update")
         shown.step_done(11, reward=0.51234, rewards={"fields": 0.25, "json": 1.0}, length=71.6, tokens_per_s=590.4)
         shown.activity("evaluation")
-        shown.step_done(12, reward=1.0, rewards={}, length=1.0, tokens_per_s=1.0)
+        shown.step_done(12, reward=1.0, rewards={}, length=1.0, tokens_per_s=1.0, truncated=0.834)
         shown.note("saved [bold]step[/bold] 12")
     assert text(out) == (
         "rollouts 0/64\n"
         "update\n"
         "step 11/12  reward 0.512  fields 0.25 json 1.00  72 tok  590 tok/s  ETA 0:00:30\n"
-        "step 12/12  reward 1.000  1 tok  1 tok/s  ETA 0:00:00\n"
+        "step 12/12  reward 1.000  1 tok  1 tok/s  83% cut off  ETA 0:00:00\n"
         "saved [bold]step[/bold] 12\n"
     )
 

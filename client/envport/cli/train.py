@@ -221,6 +221,7 @@ def _look_next(output: Path, settings: TrainConfig) -> str:
     words: list[object] = ["--env", bare_url(settings.envs[0].url), "--split", settings.eval_split]
     words += ["--max-turns", settings.max_turns, "--max-new-tokens", settings.max_new_tokens]
     words += ["--max-tokens", settings.max_tokens]
+    words += ["--n", settings.eval_tasks] if settings.eval_every else []
     words += [] if settings.chat_template is None else ["--chat-template", settings.chat_template]
     words += ["--model", output / "model", "--against", settings.model]
     compare = " ".join(quote(str(word)) for word in words)

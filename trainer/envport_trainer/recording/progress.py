@@ -25,6 +25,10 @@ _LINES = 10
 """Lines of an evaluation where there is no terminal."""
 
 
+_MANY_TRUNCATED = 0.1
+"""Share of cut-off rollouts from which on a step's line names it."""
+
+
 class TrainProgress:
     """Shows `steps` steps, of which `done` are done. Use it as a context manager.
 
@@ -75,9 +79,11 @@ class TrainProgress:
         length: float,
         tokens_per_s: float,
         times: Mapping[str, float] = MappingProxyType({}),
+        truncated: float = 0.0,
     ) -> None:
-        """Show a finished step: mean reward and components, mean sampled tokens of a rollout, tokens a second, and the
-        seconds that went into each part, such as {"rollouts": 3.0, "update": 1.0}."""
+        """Show a finished step: mean reward and components, mean sampled tokens of a rollout, tokens a second, the
+        seconds that went into each part, such as {"rollouts": 3.0, "update": 1.0}, and the share of rollouts that were
+        cut off."""
         self._done = step
         self._bar.update(self._task, completed=step)
         shown = self._shown
@@ -88,6 +94,8 @@ class TrainProgress:
         shown.tokens_per_s, shown.times, shown.activity = tokens_per_s, dict(times), ""
         if not self._console.is_terminal:
             measured = _measured(reward, rewards, length, tokens_per_s)
+            if truncated >= _MANY_TRUNCATED:
+                measured += f"  {truncated:.0%} cut off"
             self._print(f"step {step}/{self._steps}  {measured}  ETA {_clock(self._eta_s())}")
 
     def held_out(self, step: int, reward: float, ci95: float | None = None) -> None:

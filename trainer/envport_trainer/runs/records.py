@@ -77,6 +77,7 @@ class Records:
             length=values["completion_tokens"],
             tokens_per_s=values["sampled_tokens"] / values["step_s"],
             times={"rollouts": values["rollouts_s"], "update": values.get("update_s", 0.0)},
+            truncated=values["truncated_share"],
         )
 
     def evaluated(self, step: int, held_out: HeldOut) -> None:
