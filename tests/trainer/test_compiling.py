@@ -19,7 +19,10 @@ from envport_trainer.models.folder import save_model
 from envport_trainer.samplers.transformers import TransformersSampler
 from envport_trainer.types import SampleRequest
 from safetensors import safe_open
+from torch._dynamo import config as dynamo
+from torch._dynamo import graph_break
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
@@ -212,9 +215,9 @@ def test_without_a_cpp_compiler_a_run_ends_before_its_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings(model=str(tmp_path / "nowhere"), compile=True, device="cpu")
-    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match=r"g\+\+ cannot be started.*apt-get install g\+\+ python3-dev"):
+    cannot = pytest.raises(ConfigError, match=r"g\+\+ cannot be started.*apt-get install g\+\+ python3-dev")
+    with inductor.patch({"cpp.cxx": (None, "g++")}), cannot:
         load_trained(config)
     with pytest.raises(ModelError):
         load_trained(settings(model=str(tmp_path / "nowhere"), device="cpu"))
@@ -224,14 +227,11 @@ def test_without_a_cpp_compiler_a_run_ends_before_its_model_is_loaded(
     ("script", "told"),
     [("echo 'x.cpp: fatal error: Python.h: none' >&2; exit 1", "fatal error: Python.h: none"), ("exit 3", "status 3")],
 )
-def test_a_cpp_compiler_that_fails_is_told_with_its_first_error(
-    script: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cpp_compiler_that_fails_is_told_with_its_first_error(script: str, told: str, tmp_path: Path) -> None:
     compiler = tmp_path / "cxx"
     compiler.write_text(f"#!/bin/sh\n{script}\n")
     compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(ConfigError, match=told):
+    with inductor.patch({"cpp.cxx": (None, str(compiler))}), pytest.raises(ConfigError, match=told):
         load_trained(settings(model=str(tmp_path / "nowhere"), compile=True, device="cpu"))
 
 
@@ -246,7 +246,7 @@ def test_at_the_limit_of_recompilations_the_run_goes_on_and_says_so_once(caplog:
     batch, other, _ = some_packs()
     policy.logprobs(batch, 1.0)
     assert graphs() == 1
-    with torch._dynamo.config.patch(recompile_limit=1), caplog.at_level(logging.WARNING, "envport_trainer"):
+    with dynamo.patch(recompile_limit=1), caplog.at_level(logging.WARNING, "envport_trainer"):
         for each in (batch, other):
             with torch.no_grad():  # without a gradient is another graph
                 got = policy.logprobs(each, 1.0)
@@ -264,7 +264,7 @@ def copy_of(function: Any) -> Any:
 def test_layers_that_do_not_compile_are_told_before_the_first_update() -> None:
     class Breaking(LlamaDecoderLayer):  # type: ignore[misc]  # transformers is not typed
         def forward(self, hidden_states: Tensor, *args: Any, **named: Any) -> Any:
-            torch._dynamo.graph_break()
+            graph_break()
             return super().forward(hidden_states, *args, **named)
 
     model = small_model()

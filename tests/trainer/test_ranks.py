@@ -236,8 +236,9 @@ def test_a_sampler_that_does_not_start_sends_the_other_process_home(run_file):
 
 
 def test_one_process_of_torchrun_is_no_group(monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
-    monkeypatch.setenv("WORLD_SIZE", "1")
+    launched = {"TORCHELASTIC_RUN_ID": "one", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0"}
+    for name, value in {**launched, "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
     with ranks.joined("auto"):
         assert not dist.is_initialized()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sysconfig
 import tempfile
@@ -22,12 +21,14 @@ int probe(void) { return (int)std::vector<int>(omp_get_max_threads()).size(); }
 
 
 def require_cpp_compiler() -> None:
-    """Compile a few lines with the compiler that torch takes: `CXX` where that is set, else g++.
+    """Compile a few lines with the compiler that torch takes: the variable `CXX` where it is set, else g++.
 
     Raises:
         ConfigError: there is none, or it cannot do that.
     """
-    compiler = os.environ.get("CXX", "g++")
+    from torch._inductor import config  # what is importable only where torch can compile at all
+
+    compiler = next(name for name in config.cpp.cxx if name)
     told = _failure(compiler)
     if told is not None:
         raise ConfigError(

@@ -11,7 +11,6 @@ not come; a process that ends without a word closes its connections, which the o
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -48,11 +47,15 @@ def joined(device: str) -> Generator[None]:
         ConfigError: there are more processes than GPUs on this machine, or on another.
         TrainerError: some processes have GPUs and some have none.
     """
-    if not _launched_with_others():
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
         yield
         return
     on_gpus = device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=TIMEOUT)
+    if dist.get_world_size() == 1:
+        dist.destroy_process_group()
+        yield
+        return
     try:
         remedy = "give all of them a GPU and a torch that sees it, or the run device = cpu"
         check_same("kind of device than process 0", on_gpus, remedy=remedy)  # gloo's, which all of them have
@@ -209,10 +212,6 @@ def _outlast_rank_0() -> None:
 
 def _processes(ranks: Sequence[int]) -> str:
     return f"process{'' if len(ranks) == 1 else 'es'} {', '.join(map(str, ranks))}"
-
-
-def _launched_with_others() -> bool:
-    return dist.is_available() and dist.is_torchelastic_launched() and os.environ.get("WORLD_SIZE") != "1"
 
 
 def _several() -> bool:
