@@ -47,11 +47,11 @@ def test_a_served_model_gets_a_table_and_a_file(run, serve_env, fake_openai, tmp
     lines = [line.split() for line in table.splitlines()]
     assert code == 0
     assert lines[0][:3] == ["fake-model", "at", f"{fake_openai.url}/v1"]
-    # Two of four right: mean 0.5, standard error 0.577 / 2.
+    # Two of four right: mean 0.5, standard error 0.577 / 2; Student's t of 3 degrees is 3.182.
     assert lines[1:] == [
         ["mean", "95", "%", "n"],
-        ["reward", "0.500", "±", "0.566", "4"],
-        ["correct", "0.500", "±", "0.566", "4"],
+        ["reward", "0.500", "±", "0.919", "4"],
+        ["correct", "0.500", "±", "0.919", "4"],
     ]
     assert told.splitlines()[0] == "evaluating up to 128 tasks"
     assert told.splitlines()[-1] == f"wrote {out}"

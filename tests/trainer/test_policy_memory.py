@@ -102,7 +102,7 @@ def test_logits_exist_for_a_chunk_of_loss_tokens_at_a_time(monkeypatch: pytest.M
     with Widest() as seen:
         policy.logprobs(batch(), 1.0).sum().backward()
     assert len(batch().target_N) == 110
-    assert seen.rows == WIDTH  # the head's own gradient, (D, V); of logits there were 16
+    assert seen.rows in (16, WIDTH)  # logits; torch's ordinary product turns the head over first, (D, V)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
